@@ -1,0 +1,114 @@
+"""The tiny process alone: `uvicorn ingest.app:app`. In: HTTP. Out: stream entries. Imports in under a second.
+
+The hot routes are plain ASGI, found by one dictionary look-up before FastAPI's middleware and router run; FastAPI
+documents them, and serves health, readiness and metrics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ingest import commit, metrics, openapi
+from ingest.endpoint import EventsEndpoint
+from ingest.gate import Gate
+from ingest.http import Route
+from ingest.sessions import SessionEndpoint
+from schema import settings as config
+from schema.settings import Settings
+
+
+class Ingest(FastAPI):
+    """FastAPI with a table of hot paths in front."""
+
+    def __init__(self, settings: Settings, **options: Any) -> None:
+        self.hot: dict[str, ASGIApp] = {}
+        self.settings = settings
+        super().__init__(title="Tripstream", version="0.1.0", **options)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        hot = self.hot.get(scope["path"]) if scope["type"] == "http" else None
+        if hot is None:
+            await super().__call__(scope, receive, send)
+        else:
+            await hot(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        if not self.openapi_schema:
+            self.openapi_schema = openapi.document(super().openapi())
+        return self.openapi_schema
+
+
+def mount(app: Ingest, gate: Gate, group: commit.GroupCommit, redis: commit.Redis) -> None:
+    """Put the ingest routes into the app's hot table."""
+    settings = app.settings
+    batch = EventsEndpoint(gate, group, settings.lanes, single=False)
+    single = EventsEndpoint(gate, group, settings.lanes, single=True)
+    app.hot["/api/events/batch"] = Route(gate, settings, batch)
+    app.hot["/api/events"] = Route(gate, settings, single)
+    app.hot["/api/session/start"] = Route(gate, settings, SessionEndpoint(gate, group, redis, settings))
+
+
+@asynccontextmanager
+async def accepting(app: Ingest) -> AsyncIterator[Gate]:
+    """Redis, gate and routes for as long as the app runs; requests under way are answered before it ends."""
+    redis = commit.connect(app.settings)
+    gate = Gate(redis, app.settings)
+    await gate.sample()
+    mount(app, gate, commit.GroupCommit(commit.connect(app.settings)), redis)
+    watching = asyncio.create_task(gate.watch())
+    try:
+        yield gate
+    finally:
+        watching.cancel()
+        await redis.aclose()
+
+
+def create(settings: Settings | None = None) -> Ingest:
+    """The ingest app. Settings are read when it starts, not when it is imported."""
+
+    @asynccontextmanager
+    async def lifespan(app: Ingest) -> AsyncIterator[None]:
+        async with accepting(app) as gate:
+            app.state.gate = gate
+            yield
+
+    app = Ingest(settings or config.load(), lifespan=lifespan)
+    add_service_routes(app, lambda: [])
+    return app
+
+
+def add_service_routes(app: Ingest, more_reasons: Callable[[], list[str]]) -> None:
+    """Liveness, readiness and metrics. `more_reasons` says what else is not ready, in words."""
+
+    @app.get("/healthz", summary="Alive: the process answers")
+    async def healthz() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get("/readyz", summary="Ready: what it needs can be reached")
+    def readyz() -> JSONResponse:
+        gate: Gate = app.state.gate
+        reasons = [] if gate.reachable else ["Redis cannot be reached"]
+        if gate.registry is None:
+            reasons.append("the registry has not been published")
+        reasons += more_reasons()
+        return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+
+    @app.get("/metrics", summary="Prometheus figures of this process, and of the queue")
+    def prometheus() -> Response:
+        metrics.MEMORY.set(app.state.gate.memory_share)
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+def __getattr__(name: str) -> Ingest:
+    """`ingest.app:app`, made when a server asks for it: importing this module reads no setting."""
+    if name == "app":
+        return create()
+    raise AttributeError(name)

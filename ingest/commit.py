@@ -1,0 +1,86 @@
+"""Group commit: requests that arrive while one MULTI is under way share the next. In: batches. Out: a promise.
+
+`append` returns only after Redis answered EXEC, which with `appendfsync always` it does after fsync. Any error or
+time-out is Busy: the outcome is then unknown, and the same batch with the same ids may be sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from redis.asyncio import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from schema import stream
+from schema.errors import Busy
+from schema.event import Batch
+from schema.settings import Settings
+
+_GROUP_MAX = 256
+
+
+class _Waiting(NamedTuple):
+    lane: int
+    site_id: str
+    batch: Batch | None
+    reasons: Mapping[str, int]
+    done: asyncio.Future[None]
+
+
+def connect(settings: Settings) -> Redis:
+    """Ingest's client: short time-outs and no retry, because a retried XADD may append twice."""
+    seconds = settings.redis_seconds_max
+    return Redis.from_url(
+        settings.streams_url,
+        socket_timeout=seconds,
+        socket_connect_timeout=seconds,
+        retry=Retry(NoBackoff(), 0),  # type: ignore[arg-type]  # the stub wants the async twin; both work
+        protocol=2,
+    )
+
+
+class GroupCommit:
+    """Appends batches to their lanes, one MULTI at a time."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._waiting: list[_Waiting] = []
+        self._running: asyncio.Task[None] | None = None
+
+    async def append(self, lane: int, site_id: str, batch: Batch | None, reasons: Mapping[str, int]) -> None:
+        """Return once the batch and its count of refusals are safe. Raises Busy when that cannot be promised."""
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(lane, site_id, batch, reasons, done))
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
+        await done
+
+    async def _run(self) -> None:
+        while self._waiting:
+            group, self._waiting = self._waiting[:_GROUP_MAX], self._waiting[_GROUP_MAX:]
+            failure: Busy | None = None
+            try:
+                await self._commit(group)
+            except (RedisError, OSError, TimeoutError):
+                failure = Busy("The queue did not confirm in time. Send the same batch, with the same ids, again.")
+            for member in group:
+                if member.done.cancelled():
+                    continue
+                if failure is None:
+                    member.done.set_result(None)
+                else:
+                    member.done.set_exception(failure)
+        self._running = None
+
+    async def _commit(self, group: list[_Waiting]) -> None:
+        async with self._redis.pipeline(transaction=True) as pipe:
+            for member in group:
+                if member.batch is not None:
+                    stream.append(pipe, member.lane, member.batch)
+                if member.reasons:
+                    stream.count_rejected(pipe, member.site_id, member.reasons)
+            await pipe.execute()

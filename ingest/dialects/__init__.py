@@ -1,0 +1,1 @@
+"""Wire formats. Each file turns one format's bytes into canonical events."""

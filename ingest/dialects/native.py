@@ -1,0 +1,145 @@
+"""The native dialect: `{"events": [...], "sent_at"?, "write_key"?, "site_id"?}`, or one bare event, or a bare list.
+
+In: the decoded body. Out: canonical events and refusals. Unknown fields are kept in the event's metadata.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from ingest import rules
+from ingest.rules import Context, Parsed, Rejection
+from schema.errors import InvalidBody, InvalidEvent, TooLarge
+from schema.event import Event, derived_id, new_id
+
+Code = Annotated[str, Meta(min_length=1, max_length=100)]
+Text = Annotated[str, Meta(max_length=500)]
+Address = Annotated[str, Meta(max_length=4096)]
+
+
+class NativeEvent(msgspec.Struct, kw_only=True, gc=False):
+    """One event as a browser sends it; what OpenAPI documents."""
+
+    event_type: Code
+    session_id: UUID
+    anonymous_id: UUID
+    event_id: UUID | None = None
+    client_timestamp: str | float | None = None
+    trip_id: Annotated[int, Meta(ge=1, le=2**63 - 1)] | None = None
+    recommendation_request_id: UUID | None = None
+    source: Code | None = None
+    position: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
+    score: float | None = None
+    page_url: Address | None = None
+    path: Address | None = None
+    referrer: Address | None = None
+    device_type: Code | None = None
+    user_agent: Text | None = None
+    screen: Code | None = None
+    user_id: Text | None = None
+    owner_code: Text | None = None
+    user_code: Text | None = None
+    share_code: Text | None = None
+    contact_id: Text | None = None
+    click_target: Text | None = None
+    click_category: Text | None = None
+    page_type: Text | None = None
+    metadata: dict[str, Any] | None = None
+    schema_version: Annotated[int, Meta(ge=1, le=32_767)] | None = None
+
+
+_FIELDS = frozenset(NativeEvent.__struct_fields__)
+
+
+def items(root: Any, single: bool) -> list[Any]:
+    """The events in a decoded body, unread. Raises InvalidBody for what is no batch, TooLarge never."""
+    if isinstance(root, list):
+        return root
+    if isinstance(root, dict):
+        if isinstance(root.get("events"), list):
+            return root["events"]
+        if single and "events" not in root:
+            return [{key: value for key, value in root.items() if key not in ("write_key", "sent_at", "site_id")}]
+    raise InvalidBody
+
+
+def parse(found: list[Any], sent_at: Any, context: Context, may_hold_nul: bool) -> Parsed:
+    """Read each event by itself: a bad one is refused, its neighbours are not. Raises TooLarge over the limit."""
+    if len(found) > context.settings.batch_events_max:
+        limit = context.settings.batch_events_max
+        raise TooLarge(f"The batch has {len(found)} events; at most {limit} are accepted at once.")
+    ahead = rules.skew(sent_at, context)
+    events, rejected = [], []
+    for index, item in enumerate(found):
+        try:
+            if may_hold_nul:
+                rules.refuse_nul(item)
+            events.append(_event(item, index, ahead, context))
+        except InvalidEvent as refusal:
+            rejected.append(Rejection(index, refusal.code, refusal.message, _type_of(item, context)))
+        except msgspec.ValidationError as error:
+            rejected.append(Rejection(index, "invalid_field", _say(error, item), _type_of(item, context)))
+    return Parsed(events, rejected)
+
+
+def _event(item: Any, index: int, ahead: int, context: Context) -> Event:
+    wire = msgspec.convert(item, NativeEvent)
+    rules.check_type(wire.event_type, wire.source, context)
+    metadata = wire.metadata
+    if unknown := item.keys() - _FIELDS:
+        metadata = dict(metadata or {})
+        metadata |= {(name if name not in metadata else f"event.{name}"): item[name] for name in sorted(unknown)}
+    at = rules.occurred_at(wire.client_timestamp, ahead, context)
+    path, utm = rules.page(wire.page_url, wire.path)
+    return Event(
+        event_id=wire.event_id or _missing_id(item, index, wire.client_timestamp, context),
+        event_type=wire.event_type,
+        occurred_at=at,
+        session_id=wire.session_id,
+        anonymous_id=wire.anonymous_id,
+        claimed_user=wire.user_id,
+        trip_id=wire.trip_id,
+        recommendation_request_id=wire.recommendation_request_id,
+        source=wire.source,
+        position=wire.position,
+        score=wire.score,
+        page_url=wire.page_url,
+        path=path,
+        referrer=wire.referrer,
+        device_type=wire.device_type,
+        user_agent=wire.user_agent,
+        screen=wire.screen,
+        owner_code=wire.owner_code or wire.user_code,
+        share_code=wire.share_code,
+        contact_id=wire.contact_id,
+        click_target=wire.click_target,
+        click_category=wire.click_category,
+        page_type=wire.page_type,
+        utm=utm,
+        metadata=rules.pack_metadata(wire.event_type, metadata, context.settings),
+        schema_version=wire.schema_version,
+    )
+
+
+def _missing_id(item: Any, index: int, client_time: Any, context: Context) -> UUID:
+    """Derived from the content where the client sent a time, so that a blind resend is the same event."""
+    if client_time is None:
+        return new_id(context.received_at)
+    return derived_id(context.site_id, "content", msgspec.json.encode(item), str(index))
+
+
+def _say(error: msgspec.ValidationError, item: Any) -> str:
+    if not isinstance(item, dict):
+        return "An event must be a JSON object."
+    what, _, where = str(error).partition(" - at ")
+    return f"{where.strip('`').removeprefix('$.') or 'event'}: {what}"
+
+
+def _type_of(item: Any, context: Context) -> str:
+    """The refused event's type, for the count by reason; only known ones, so that a stranger cannot fill it."""
+    value = item.get("event_type") if isinstance(item, dict) else None
+    return value if isinstance(value, str) and value in context.registry.event_types else "unknown"

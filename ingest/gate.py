@@ -1,0 +1,158 @@
+"""Decides who may post and whether there is room. In: the registry document and Redis' own figures, sampled in the
+background. Out: a site for each request, or Unauthorized, Forbidden, Busy.
+
+Nothing is asked of Redis or Postgres per request. When Redis stops answering, the last good registry stays in force
+and the append itself says 503.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from starlette.types import Scope
+
+from ingest.rules import Context
+from schema import registry
+from schema.errors import Busy, Forbidden, Unauthorized
+from schema.registry import Registry, SiteRule
+from schema.settings import Settings
+
+_SAMPLE_SECONDS = 0.25
+_REGISTRY_EVERY = 4  # samples: a change of the registry is in force within a second
+_FORWARDED = (b"x-forwarded-for", b"forwarded", b"x-real-ip")
+logger = logging.getLogger("tripstream.ingest")
+
+
+class Gate:
+    """What ingest knows without asking: registry, durability in force, and whether Redis has room."""
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        self._settings = settings
+        self._document = b""
+        self.registry: Registry | None = None
+        self.durability = "unknown"
+        self.memory_share = 0.0
+        self.reachable = False
+        self.requests = 0
+        self.bytes = 0
+
+    async def watch(self) -> None:
+        """Sample for as long as the process lives."""
+        turn = 0
+        while True:
+            await self.sample(with_registry=turn % _REGISTRY_EVERY == 0)
+            turn += 1
+            await asyncio.sleep(_SAMPLE_SECONDS)
+
+    async def sample(self, *, with_registry: bool = True) -> None:
+        """One look at Redis: memory always, registry and durability less often."""
+        try:
+            memory: dict[str, Any] = await self._redis.info("memory")
+            limit = int(memory.get("maxmemory", 0))
+            self.memory_share = int(memory["used_memory"]) / limit if limit else 0.0
+            if with_registry:
+                self.durability = await durability(self._redis)
+                self._adopt(await self._redis.get(registry.KEY))
+            self.reachable = True
+        except (RedisError, OSError) as error:
+            if self.reachable:
+                logger.warning("redis cannot be reached", extra={"error": type(error).__name__})
+            self.reachable = False
+
+    def enter(self, size: int) -> None:
+        """Let one request of `size` bytes in. Raises Busy; every enter needs its leave."""
+        if self.memory_share >= self._settings.redis_share_max:
+            raise Busy("The queue is full; workers are catching up. Send the same batch again.", retry_after_seconds=5)
+        too_many = self.requests >= self._settings.inflight_requests_max
+        if too_many or self.bytes + size > self._settings.inflight_bytes_max:
+            raise Busy("Too many requests at once. Send the same batch again.", retry_after_seconds=1)
+        self.requests += 1
+        self.bytes += size
+
+    def leave(self, size: int) -> None:
+        """The request of `size` bytes was answered."""
+        self.requests -= 1
+        self.bytes -= size
+
+    def context(self, scope: Scope, header: dict[bytes, bytes], root: Any, received_at: int) -> Context:
+        """The site a request is for. Raises Unauthorized, Forbidden, or Busy before the first registry."""
+        if self.registry is None:
+            raise Busy("The registry has not been published yet: run `tripstream migrate`, or wait for the clock.")
+        named = root if isinstance(root, dict) else {}
+        site_id = self._site_of(scope, header, named, self.registry)
+        rule = self.registry.sites[site_id]
+        origin = header.get(b"origin", b"").decode("latin-1")
+        if origin and "*" not in rule.origins and origin not in rule.origins:
+            raise Forbidden(f"The origin {origin} is not on the list of site {site_id}.")
+        return Context(site_id, rule, self.registry, self._settings, received_at)
+
+    def _adopt(self, document: bytes | None) -> None:
+        if document and document != self._document:
+            try:
+                self.registry = registry.decode(document)
+                self._document = document
+            except msgspec.DecodeError:
+                logger.error("the registry document cannot be read; the last good one stays in force")
+
+    def _site_of(self, scope: Scope, header: dict[bytes, bytes], named: dict[str, Any], known: Registry) -> str:
+        key = named.get("write_key") or _key_in(header)
+        wanted = named.get("site_id")
+        if isinstance(key, str) and key:
+            rule = known.keys.get(registry.key_hash(key).hex())
+            if rule is None or rule.role != "write" or rule.site_id not in known.sites:
+                raise Unauthorized("This is no write key. `tripstream site add` makes one.")
+            if wanted is not None and wanted != rule.site_id:
+                raise Unauthorized("The write key belongs to another site than site_id says.")
+            return rule.site_id
+        site_id = "default" if wanted is None else wanted
+        site = known.sites.get(site_id) if isinstance(site_id, str) else None
+        if site is None or not _is_open(site, scope, header):
+            raise Unauthorized("This site takes events with its write key only: send it as write_key.")
+        return str(site_id)
+
+
+async def durability(redis: Redis) -> str:
+    """What an acknowledged append survives: fsync (power loss), everysec (all but about the last two seconds of a
+    power loss), memory (nothing), or unknown where CONFIG is forbidden."""
+    try:
+        found = await redis.config_get("appendonly", "appendfsync", "no-appendfsync-on-rewrite")
+    except RedisError:
+        return "unknown"
+    if found.get("appendonly") != "yes":
+        return "memory" if found else "unknown"
+    safe = found.get("appendfsync") == "always" and found.get("no-appendfsync-on-rewrite") == "no"
+    return "fsync" if safe else "everysec" if found.get("appendfsync") != "no" else "memory"
+
+
+@lru_cache(maxsize=65_536)
+def ip_prefix(host: str) -> str | None:
+    """The address cut to /24 (IPv4) or /48 (IPv6): all of it that is ever queued, stored or logged."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return str(ipaddress.ip_network((mapped, 24 if mapped.version == 4 else 48), strict=False))
+
+
+def _is_open(site: SiteRule, scope: Scope, header: dict[bytes, bytes]) -> bool:
+    """A request that some proxy forwarded does not count as local, whoever delivered it."""
+    if site.open_to != "loopback":
+        return site.open_to == "everyone"
+    host = (scope.get("client") or ("",))[0]
+    local = host in ("127.0.0.1", "::1") or host.startswith("127.")
+    return local and not any(name in header for name in _FORWARDED)
+
+
+def _key_in(header: dict[bytes, bytes]) -> str | None:
+    scheme, _, value = header.get(b"authorization", b"").partition(b" ")
+    key = value.strip() if scheme.lower() == b"bearer" else header.get(b"x-write-key") or header.get(b"apikey")
+    return key.decode("latin-1") if key else None

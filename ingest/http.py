@@ -1,0 +1,89 @@
+"""The plain ASGI around every ingest route: method, CORS, limits, errors. In: scope and receive. Out: one response.
+
+An answer is complete JSON with a length; an error is `{"code", "message"}` and never holds a stack or a secret.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from ingest import body, metrics
+from ingest.gate import Gate
+from schema.errors import TripstreamError
+from schema.settings import Settings
+
+Answer = tuple[int, bytes]
+Handler = Callable[[Scope, dict[bytes, bytes], bytes], Awaitable[Answer]]
+encode = msgspec.json.Encoder().encode
+logger = logging.getLogger("tripstream.ingest")
+
+_PREFLIGHT = (
+    (b"access-control-allow-methods", b"POST, OPTIONS"),
+    (b"access-control-allow-headers", b"content-type, content-encoding, authorization, x-write-key, apikey"),
+    (b"access-control-max-age", b"86400"),
+)
+
+
+class Route:
+    """One POST route. `handler` gets scope, headers and the whole body, and answers status and JSON."""
+
+    def __init__(self, gate: Gate, settings: Settings, handler: Handler) -> None:
+        self._gate = gate
+        self._settings = settings
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        header = body.headers(scope)
+        if scope["method"] != "POST":
+            await _refuse_method(scope, header, send)
+            return
+        retry_after = None
+        try:
+            status, payload = await self._handle(scope, header, receive)
+        except TripstreamError as error:
+            status, payload = error.status, encode({"code": error.code, "message": error.message})
+            retry_after = error.retry_after_seconds
+        except Exception:
+            logger.exception("unexpected error while accepting")
+            status, payload = 500, encode({"code": "internal", "message": "Something went wrong; nothing was accepted."})
+        metrics.REQUESTS.labels(status).inc()
+        await _respond(send, status, payload, header, retry_after)
+
+    async def _handle(self, scope: Scope, header: dict[bytes, bytes], receive: Receive) -> Answer:
+        length = header.get(b"content-length", b"")
+        size = int(length) if length.isdigit() else self._settings.body_bytes_max
+        self._gate.enter(size)
+        try:
+            return await self._handler(scope, header, await body.read(receive, header, self._settings))
+        finally:
+            self._gate.leave(size)
+
+
+async def _refuse_method(scope: Scope, header: dict[bytes, bytes], send: Send) -> None:
+    if scope["method"] == "OPTIONS":
+        await _respond(send, 204, b"", header, extra=_PREFLIGHT)
+        return
+    refusal = encode({"code": "method_not_allowed", "message": "Post events here."})
+    await _respond(send, 405, refusal, header, extra=((b"allow", b"POST, OPTIONS"),))
+
+
+async def _respond(
+    send: Send,
+    status: int,
+    payload: bytes,
+    header: dict[bytes, bytes],
+    retry_after: int | None = None,
+    extra: tuple[tuple[bytes, bytes], ...] = (),
+) -> None:
+    """Any origin may read the answer, and no cookie is ever looked at: a site's own list is checked at accept."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(payload)), *extra]
+    if b"origin" in header:
+        headers += [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", b"retry-after")]
+    if retry_after is not None:
+        headers.append((b"retry-after", b"%d" % retry_after))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": payload})

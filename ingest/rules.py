@@ -1,0 +1,151 @@
+"""What every dialect applies to an event: times, metadata, text, the site's registry. In: decoded JSON values.
+Out: the canonical value, or InvalidEvent with a code and a sentence that says what to change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+
+from schema.errors import InvalidEvent
+from schema.event import MICROSECOND, Event
+from schema.registry import Registry, SiteRule
+from schema.settings import Settings
+
+DAY = 86_400 * MICROSECOND
+_FUTURE_MAX = 366 * DAY
+_MILLISECONDS_FROM = 1e11  # as seconds that is the year 5138: a larger number can only be milliseconds
+_UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
+
+
+class Context(NamedTuple):
+    """What a dialect may know besides the body. `received_at` in microseconds."""
+
+    site_id: str
+    rule: SiteRule
+    registry: Registry
+    settings: Settings
+    received_at: int
+
+
+class Rejection(NamedTuple):
+    """One refused event: its index in the batch, a code, and what to change."""
+
+    index: int
+    code: str
+    message: str
+    event_type: str
+
+
+class Parsed(NamedTuple):
+    """What a dialect made of one body."""
+
+    events: list[Event]
+    rejected: list[Rejection]
+
+
+def instant(value: Any) -> int:
+    """Microseconds since 1970 of an ISO 8601 text (without an offset: UTC) or a number (from 1e11 on milliseconds,
+    below seconds). A leap second is the second before it. Raises InvalidEvent."""
+    try:
+        if isinstance(value, str):
+            text = value.replace(":60", ":59", 1) if value[16:19] == ":60" else value
+            moment = msgspec.convert(text, datetime)
+            return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * MICROSECOND)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return round(value * (1_000 if abs(value) >= _MILLISECONDS_FROM else MICROSECOND))
+    except (msgspec.ValidationError, ValueError, OverflowError):
+        pass
+    raise InvalidEvent("invalid_time", "A time must be ISO 8601, like 2026-11-21T10:00:00Z, or a number of milliseconds.")
+
+
+def skew(sent_at: Any, context: Context) -> int:
+    """How far the client's clock runs ahead, in microseconds; 0 where it does not say or is close enough."""
+    if sent_at is None:
+        return 0
+    try:
+        ahead = instant(sent_at) - context.received_at
+    except InvalidEvent:
+        return 0
+    return ahead if ahead > context.settings.clock_skew_seconds_max * MICROSECOND else 0
+
+
+def occurred_at(client_time: Any, ahead: int, context: Context) -> int:
+    """The event's one time: the client's, less its clock's lead, never after it was received. Raises InvalidEvent."""
+    if client_time is None:
+        return context.received_at
+    at = instant(client_time) - ahead
+    if at > context.received_at + _FUTURE_MAX:
+        raise InvalidEvent("invalid_time", "The time lies more than a year in the future.")
+    if at < context.received_at - context.settings.accept_window_days * DAY:
+        raise InvalidEvent("too_old", f"The time lies more than {context.settings.accept_window_days} days back.")
+    return min(at, context.received_at)
+
+
+def check_type(event_type: str, source: str | None, context: Context) -> None:
+    """On a strict site, type and source must be registered. Raises InvalidEvent."""
+    if context.rule.strict:
+        if event_type not in context.registry.event_types:
+            raise InvalidEvent("unknown_event_type", f"This site takes registered event types only, not {event_type!r}.")
+        if source is not None and source not in context.registry.sources:
+            raise InvalidEvent("unknown_source", f"This site takes registered sources only, not {source!r}.")
+
+
+def pack_metadata(event_type: str, metadata: dict[str, Any] | None, settings: Settings) -> str | None:
+    """The metadata as JSON text. Raises InvalidEvent when it is too large, too deep, or a dwell without its time."""
+    if event_type == "trip_dwell":
+        _check_dwell((metadata or {}).get("duration_seconds"))
+    if not metadata:
+        return None
+    raw = msgspec.json.encode(metadata)
+    if len(raw) > settings.metadata_bytes_max:
+        raise InvalidEvent("metadata_too_large", f"Metadata may have {settings.metadata_bytes_max} bytes as JSON.")
+    # Fewer brackets than levels allowed cannot be too deep: the walk is for suspects only.
+    if raw.count(b"{") + raw.count(b"[") > settings.metadata_depth_max:
+        deepest = max(depth for _, depth in walk(metadata))
+        if deepest > settings.metadata_depth_max:
+            raise InvalidEvent("metadata_too_deep", f"Metadata may nest {settings.metadata_depth_max} levels.")
+    return raw.decode()
+
+
+def page(page_url: str | None, path: str | None) -> tuple[str | None, str | None]:
+    """Path and UTM parameters (as JSON text) of a page's address; a given path wins."""
+    if page_url is None:
+        return path, None
+    try:
+        parts = urlsplit(page_url)
+    except ValueError:
+        return path, None
+    utm = None
+    if "utm_" in parts.query:
+        found = {k: v for k, v in parse_qsl(parts.query, max_num_fields=1000) if k in _UTM}
+        utm = msgspec.json.encode(found).decode() if found else None
+    return path if path is not None else parts.path or "/", utm
+
+
+def refuse_nul(item: Any) -> None:
+    """Raises InvalidEvent when any text in it holds U+0000, which Postgres cannot store."""
+    if any(isinstance(value, str) and "\0" in value for value, _ in walk(item)):
+        raise InvalidEvent("nul_character", "Text may not hold the character U+0000.")
+
+
+def walk(item: Any) -> Iterator[tuple[Any, int]]:
+    """Every value (keys too) in a decoded JSON document with its depth, without recursion."""
+    stack = [(item, 0)]
+    while stack:
+        value, depth = stack.pop()
+        yield value, depth
+        if isinstance(value, dict):
+            stack += [(key, depth) for key in value]
+            stack += [(inner, depth + 1) for inner in value.values()]
+        elif isinstance(value, list):
+            stack += [(inner, depth + 1) for inner in value]
+
+
+def _check_dwell(duration: Any) -> None:
+    if isinstance(duration, bool) or not isinstance(duration, (int, float)) or not 0 <= duration <= 1_000_000:
+        raise InvalidEvent("invalid_field", "trip_dwell needs metadata.duration_seconds, a number of seconds from 0.")

@@ -1,0 +1,1 @@
+"""One request, ten trips. Empty until the recommendation system lands."""

@@ -1,0 +1,1 @@
+"""Postgres to figures and pages: verify, status, metrics."""

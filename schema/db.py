@@ -1,0 +1,57 @@
+"""Connections to Postgres, as one of three roles. In: settings. Out: psycopg connections, StorageError when down.
+
+The database URL is the owner's. Whoever works changes role first, so a mistake in a worker or in the web process
+cannot alter the schema. `synchronous_commit` is forced on: an acknowledgement must never outlive its commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from schema.errors import ConfigError, StorageError
+from schema.settings import Settings
+
+Role = Literal["owner", "tripstream_writer", "tripstream_reader"]
+Connection = psycopg.Connection[TupleRow]
+
+
+@contextmanager
+def connect(
+    settings: Settings, role: Role = "tripstream_writer", *, statement_seconds_max: int = 20
+) -> Iterator[Connection]:
+    """An autocommit connection for one piece of work, closed at the end. Raises StorageError when Postgres is down.
+
+    `statement_seconds_max` 0 means no limit: for rebuild and verify, which run as long as they must.
+    """
+    if not settings.database_url:
+        raise ConfigError("DATABASE_URL is not set, and no embedded Postgres is running: run `make up`, or set it")
+    try:
+        connection = psycopg.connect(settings.database_url, autocommit=True, connect_timeout=5)
+    except psycopg.OperationalError as error:
+        raise StorageError(f"Postgres cannot be reached: {_first_line(error)}") from error
+    with connection:
+        connection.execute(
+            "SELECT set_config('synchronous_commit', 'on', false), set_config('statement_timeout', %s, false),"
+            " set_config('idle_in_transaction_session_timeout', '60s', false), set_config('TimeZone', 'UTC', false),"
+            " set_config('role', %s, false)",
+            (f"{statement_seconds_max}s", "none" if role == "owner" else role),
+        )
+        yield connection
+
+
+@contextmanager
+def wrapped() -> Iterator[None]:
+    """Turn driver errors into StorageError: used once, where a request or a command ends."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise StorageError(f"Postgres: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0]

@@ -1,0 +1,120 @@
+"""The canonical event and the batch that carries it from accept to drain. The one field list there is.
+
+In: what a dialect understood of a wire format. Out: `Batch.pack()`, the bytes of one stream entry, and
+`COLUMNS`, the events table's columns in COPY order. A packed batch is complete: ids, times and truncated
+addresses are fixed before it is queued, so a drain that runs twice writes the same rows twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+NAMESPACE = UUID("5f6a5a0e-6d0b-5c1e-9b3c-2f1d6f1a7c11")
+MICROSECOND = 1_000_000
+
+
+class Event(msgspec.Struct, array_like=True, kw_only=True, gc=False):
+    """One event, as every dialect ends and every drain begins. Times are integer microseconds since 1970, UTC.
+
+    `metadata` and `utm` are JSON text: they are validated once, at accept, and only Postgres reads them again.
+    """
+
+    event_id: UUID
+    event_type: str
+    occurred_at: int
+    session_id: UUID | None = None
+    anonymous_id: UUID | None = None
+    auth_user_id: str | None = None
+    claimed_user: str | None = None
+    trip_id: int | None = None
+    recommendation_request_id: UUID | None = None
+    source: str | None = None
+    position: int | None = None
+    score: float | None = None
+    page_url: str | None = None
+    path: str | None = None
+    referrer: str | None = None
+    device_type: str | None = None
+    user_agent: str | None = None
+    screen: str | None = None
+    owner_code: str | None = None
+    share_code: str | None = None
+    contact_id: str | None = None
+    click_target: str | None = None
+    click_category: str | None = None
+    page_type: str | None = None
+    utm: str | None = None
+    metadata: str | None = None
+    schema_version: int | None = None
+
+
+class Batch(msgspec.Struct, array_like=True, kw_only=True, gc=False):
+    """What one request brought: its events and what they have in common. One stream entry, one receipt."""
+
+    site_id: str
+    batch_id: UUID
+    received_at: int
+    events: list[Event]
+    ip_prefix: str | None = None
+    country: str | None = None
+    user_agent: str | None = None
+
+    def pack(self) -> bytes:
+        """The entry's payload: MessagePack arrays, ids as 16 bytes."""
+        return _ENCODER.encode(self)
+
+    @staticmethod
+    def unpack(payload: bytes) -> Batch:
+        """The reverse of pack. Raises msgspec.DecodeError on anything else."""
+        return _DECODER.decode(payload)
+
+
+_ENCODER = msgspec.msgpack.Encoder(uuid_format="bytes")
+_DECODER = msgspec.msgpack.Decoder(Batch)
+
+# Event fields that a row holds under another name or not at all: the drain resolves them to ids.
+_RESOLVED = {"event_type": "event_type_id", "user_agent": "user_agent_id", "referrer": "referrer_id"}
+_SHARED = ("site_id", "batch_id", "received_at", "ip_prefix", "country")
+_DRAINED = ("user_id", "category", "is_bot", "user_role", "user_tenure_days")
+
+EVENT_FIELDS: tuple[str, ...] = Event.__struct_fields__
+COLUMNS: tuple[str, ...] = (*(_RESOLVED.get(f, f) for f in EVENT_FIELDS), *_SHARED, *_DRAINED)
+
+
+def now() -> int:
+    """Microseconds since 1970, UTC. The clock that callers pass in unless a test passes its own."""
+    return time.time_ns() // 1000
+
+
+def new_id(at: int) -> UUID:
+    """A UUIDv7 (RFC 9562) for the microsecond `at`: ids made in order keep their index pages together."""
+    random = int.from_bytes(os.urandom(10), "big")
+    value = ((at // 1000) & 0xFFFF_FFFF_FFFF) << 80 | random & ~(0xF000 << 64) | 0x7000 << 64
+    return UUID(int=value & ~(0xC << 60) | 0x8 << 60)
+
+
+def derived_id(site_id: str, *parts: bytes | str) -> UUID:
+    """A UUIDv5 (RFC 9562) of `parts` in the site's namespace: the same input is the same id, for ever."""
+    name = b"\x1f".join([site_id.encode(), *(p.encode() if isinstance(p, str) else p for p in parts)])
+    digest = hashlib.sha1(NAMESPACE.bytes + name, usedforsecurity=False).digest()
+    return UUID(bytes=digest[:16], version=5)
+
+
+def as_json(event: Event) -> bytes:
+    """The event as a JSON object with field names, for people: dead letters are shown and patched in this form."""
+    fields = {f: value for f in EVENT_FIELDS if (value := getattr(event, f)) is not None}
+    return msgspec.json.encode(fields)
+
+
+def from_json(raw: bytes) -> Event:
+    """The reverse of as_json. Raises msgspec.ValidationError naming the field that does not fit."""
+    fields: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
+    if unknown := fields.keys() - set(EVENT_FIELDS):
+        raise msgspec.ValidationError(f"no such field: {', '.join(sorted(unknown))}")
+    return msgspec.convert([fields.get(f) for f in EVENT_FIELDS], Event)

@@ -1,0 +1,1 @@
+"""Migrations: numbered SQL files, applied by Alembic (`schema/migrate.py`)."""

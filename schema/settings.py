@@ -1,0 +1,122 @@
+"""Every setting, once: name, default, unit, help. The README's table is generated from this class.
+
+In: environment variables (`TRIPSTREAM_*`, and `DATABASE_URL`, `REDIS_URL`, `STREAM_REDIS_URL` as everyone names
+them). Out: one frozen object, passed in as an argument and never read at import time.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schema.errors import ConfigError
+
+PREFIX = "TRIPSTREAM_"
+
+
+def _setting(default: Any, help_text: str, unit: str = "", *, env: str | None = None, **bounds: Any) -> Any:
+    alias = AliasChoices(env) if env else None
+    return Field(default, description=help_text, json_schema_extra={"unit": unit}, validation_alias=alias, **bounds)
+
+
+def _default_state() -> Path:
+    if os.geteuid() == 0:  # root's own home is 0700, and the servers run as an unprivileged user
+        return Path("/var/lib/tripstream")
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Application Support/tripstream"
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "tripstream"
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", populate_by_name=True)
+
+    database_url: str = _setting("", "Postgres, as its owner. Empty: the embedded server.", env="DATABASE_URL")
+    redis_url: str = _setting("", "Redis or Valkey. Empty: the embedded server.", env="REDIS_URL")
+    stream_redis_url: str = _setting(
+        "", "A Redis of their own for the event streams. Empty: REDIS_URL.", env="STREAM_REDIS_URL"
+    )
+    state: Path = _setting(
+        _default_state(), "Where the embedded servers keep their data. Default: the user state directory."
+    )
+    host: str = _setting("127.0.0.1", "Address that HTTP listens on.")
+    port: int = _setting(8000, "Port that HTTP listens on.", "port", ge=1, le=65535)
+    web_processes: int = _setting(1, "HTTP processes that share the port.", "processes", ge=1, le=64)
+    lanes: int = _setting(2, "Streams, and drain workers, one each.", "lanes", ge=1, le=64)
+    admin_key: SecretStr = _setting(
+        SecretStr(""), "Key for calls that change things. Empty: embedded start makes one in the state directory."
+    )
+
+    batch_events_max: int = _setting(100, "Events in one native batch.", "events", ge=1, le=10_000)
+    body_bytes_max: int = _setting(1 << 20, "Body, as sent and once decompressed.", "bytes", ge=1024, le=64 << 20)
+    body_seconds_max: float = _setting(10.0, "Time a body may take to arrive; headers have the same.", "s", gt=0)
+    metadata_depth_max: int = _setting(16, "Nesting of an event's metadata.", "levels", ge=1, le=200)
+    metadata_bytes_max: int = _setting(32 << 10, "Metadata of one event, as JSON.", "bytes", ge=256, le=1 << 20)
+    inflight_requests_max: int = _setting(4096, "Ingest requests being answered at once, per process.", "requests", ge=1)
+    inflight_bytes_max: int = _setting(256 << 20, "Bodies held in memory at once, per process.", "bytes", ge=1 << 20)
+    accept_window_days: int = _setting(400, "Events older than this are refused.", "days", ge=1, le=3650)
+    clock_skew_seconds_max: int = _setting(
+        300, "A sent_at further in the future than this moves the batch's times back.", "s", ge=0
+    )
+    session_timeout_seconds: int = _setting(1800, "A session ends after this long without an event.", "s", ge=1)
+    session_memory_seconds: int = _setting(
+        86_400, "A lapsed session id is still known as lapsed for this long.", "s", ge=1
+    )
+
+    redis_seconds_max: float = _setting(2.0, "Redis call at accept; past it the answer is 503.", "s", gt=0)
+    redis_share_max: float = _setting(0.65, "Share of maxmemory above which ingestion answers 503.", "share", gt=0, le=0.95)
+    redis_bytes: int = _setting(512 << 20, "maxmemory of the embedded Valkey.", "bytes", ge=16 << 20)
+    drain_entries_max: int = _setting(1000, "Stream entries read at once.", "entries", ge=1, le=10_000)
+    drain_events_max: int = _setting(10_000, "Events stored in one transaction.", "events", ge=1, le=100_000)
+    drain_seconds_max: int = _setting(45, "Life of one drain job.", "s", ge=1, le=3600)
+    dedupe_window_days: int = _setting(400, "How long an event_id is remembered.", "days", ge=1, le=3650)
+    backlog_alarm_seconds: int = _setting(60, "Oldest queued batch older than this raises an alarm.", "s", ge=1)
+    process_events_seconds_max: int = _setting(30, "How long POST /process-events drains before it answers.", "s", ge=1)
+
+    @model_validator(mode="after")
+    def _windows_agree(self) -> Settings:
+        if self.dedupe_window_days < self.accept_window_days:
+            raise ValueError(
+                "TRIPSTREAM_DEDUPE_WINDOW_DAYS must be at least TRIPSTREAM_ACCEPT_WINDOW_DAYS, "
+                "or an old event could be stored twice"
+            )
+        return self
+
+    @property
+    def streams_url(self) -> str:
+        """Where the event streams live."""
+        return self.stream_redis_url or self.redis_url
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings from the environment; keyword arguments win.
+
+    Raises ConfigError, one line a wrong setting, naming its environment variable.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = [f"{env_name(str(e['loc'][0])) if e['loc'] else ''} {e['msg']}".strip() for e in error.errors()]
+        raise ConfigError("; ".join(lines)) from None
+
+
+def env_name(field: str) -> str:
+    """The environment variable that sets `field`."""
+    known = Settings.model_fields.get(field)
+    alias = known.validation_alias if known else None
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"{PREFIX}{field.upper()}".replace(PREFIX * 2, PREFIX)
+
+
+def table() -> str:
+    """The settings as a Markdown table, for the README."""
+    rows = ["| setting | default | unit | what it does |", "|---|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+        raw = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
+        default = "" if name == "state" else str(raw)
+        rows.append(f"| `{env_name(name)}` | {default} | {extra.get('unit', '')} | {field.description} |")
+    return "\n".join(rows)

@@ -1,0 +1,228 @@
+-- What a drain writes, in the order it writes it. `stage` is a temporary table shaped like events; rebuild and
+-- verify put a view of the same name over events, so that counters have one definition.
+
+-- name: make_stage
+-- Lives as long as the connection; emptied by every commit and rollback.
+CREATE TEMP TABLE IF NOT EXISTS stage (LIKE events) ON COMMIT DELETE ROWS
+
+-- name: new_batches
+-- Returns the batches that were not drained before; a second drain of the same batch waits here and gets none.
+INSERT INTO batches (batch_id, site_id, received_at, accepted, stored)
+SELECT batch_id, site_id, received_at, accepted, accepted
+FROM unnest(%(batch_ids)s::uuid[], %(sites)s::text[], %(received)s::timestamptz[], %(accepted)s::int[])
+    AS b (batch_id, site_id, received_at, accepted)
+ORDER BY batch_id
+ON CONFLICT DO NOTHING
+RETURNING batch_id
+
+-- name: new_events
+-- The dedupe ledger. Returns the ids seen for the first time, each once.
+INSERT INTO event_ids (site_id, event_id, first_seen)
+SELECT DISTINCT site_id, event_id, now()
+FROM unnest(%(sites)s::text[], %(event_ids)s::uuid[]) AS e (site_id, event_id)
+ORDER BY site_id, event_id
+ON CONFLICT DO NOTHING
+RETURNING site_id, event_id
+
+-- name: link_visitors
+-- Gives each visitor seen for the first time a user; whoever loses the race uses the winner's.
+INSERT INTO identities (site_id, kind, value, user_id)
+SELECT site_id, kind, value, nextval('users_user_id_seq')
+FROM unnest(%(sites)s::text[], %(kinds)s::text[], %(keys)s::text[]) AS v (site_id, kind, value)
+WHERE NOT EXISTS (
+    SELECT FROM identities AS i WHERE (i.site_id, i.kind, i.value) = (v.site_id, v.kind, v.value)
+)
+ORDER BY site_id, kind, value
+ON CONFLICT DO NOTHING
+
+-- name: visitor_links
+-- Every link of these visitors, earliest first; times as microseconds since 1970, the open beginning as null.
+SELECT site_id, kind, value, user_id,
+    CASE WHEN isfinite(valid_from) THEN (extract(epoch FROM valid_from) * 1000000)::bigint END AS valid_from
+FROM unnest(%(sites)s::text[], %(kinds)s::text[], %(keys)s::text[]) AS v (site_id, kind, value)
+JOIN identities USING (site_id, kind, value)
+ORDER BY identities.valid_from
+
+-- name: visitor_sessions
+-- Sessions that an event of these visitors, in this span of time, may belong to.
+SELECT site_id, anonymous_id, session_id,
+    (extract(epoch FROM started_at) * 1000000)::bigint AS started_at,
+    (extract(epoch FROM last_seen_at) * 1000000)::bigint AS last_seen_at
+FROM unnest(%(sites)s::text[], %(visitors)s::uuid[]) AS v (site_id, anonymous_id)
+JOIN sessions USING (site_id, anonymous_id)
+WHERE last_seen_at >= %(since)s AND started_at <= %(until)s
+ORDER BY site_id, anonymous_id, started_at, session_id
+
+-- name: store_sessions
+-- Adds the staged events to their sessions. What describes a session is its earliest event's word.
+INSERT INTO sessions AS s (
+    site_id, session_id, user_id, anonymous_id, started_at, last_seen_at, device_type, browser, os, referrer,
+    user_agent, ip_prefix, country, owner_code, share_code, contact_id, page_view_count, search_count, click_count,
+    save_count, contact_count, event_count
+)
+SELECT
+    site_id, session_id,
+    (array_agg(user_id ORDER BY occurred_at, event_id) FILTER (WHERE user_id IS NOT NULL))[1],
+    (array_agg(anonymous_id ORDER BY occurred_at, event_id) FILTER (WHERE anonymous_id IS NOT NULL))[1],
+    min(occurred_at), max(occurred_at),
+    (array_agg(device_type ORDER BY occurred_at, event_id) FILTER (WHERE device_type IS NOT NULL))[1],
+    (array_agg(browser ORDER BY occurred_at, event_id) FILTER (WHERE browser IS NOT NULL))[1],
+    (array_agg(os ORDER BY occurred_at, event_id) FILTER (WHERE os IS NOT NULL))[1],
+    (array_agg(referrer ORDER BY occurred_at, event_id) FILTER (WHERE referrer IS NOT NULL))[1],
+    (array_agg(user_agent ORDER BY occurred_at, event_id) FILTER (WHERE user_agent IS NOT NULL))[1],
+    (array_agg(ip_prefix ORDER BY occurred_at, event_id) FILTER (WHERE ip_prefix IS NOT NULL))[1],
+    (array_agg(country ORDER BY occurred_at, event_id) FILTER (WHERE country IS NOT NULL))[1],
+    (array_agg(owner_code ORDER BY occurred_at, event_id) FILTER (WHERE owner_code IS NOT NULL))[1],
+    (array_agg(share_code ORDER BY occurred_at, event_id) FILTER (WHERE share_code IS NOT NULL))[1],
+    (array_agg(contact_id ORDER BY occurred_at, event_id) FILTER (WHERE contact_id IS NOT NULL))[1],
+    count(*) FILTER (WHERE event_type = 'page_view'),
+    count(*) FILTER (WHERE event_type IN ('search_submit', 'search.performed')),
+    count(*) FILTER (WHERE event_type IN ('click_trip', 'click')),
+    count(*) FILTER (WHERE event_type = 'save_trip'),
+    count(*) FILTER (WHERE event_type IN ('contact_whatsapp', 'contact_phone')),
+    count(*)
+FROM stage
+JOIN event_types USING (event_type_id)
+LEFT JOIN user_agents USING (user_agent_id)
+LEFT JOIN referrers USING (referrer_id)
+WHERE NOT stage.is_bot
+GROUP BY site_id, session_id
+ORDER BY site_id, session_id
+ON CONFLICT (site_id, session_id) DO UPDATE SET
+    started_at = least(s.started_at, excluded.started_at),
+    last_seen_at = greatest(s.last_seen_at, excluded.last_seen_at),
+    (user_id, anonymous_id, device_type, browser, os, referrer, user_agent, ip_prefix, country, owner_code,
+     share_code, contact_id) = (
+        SELECT coalesce(a.user_id, b.user_id), coalesce(a.anonymous_id, b.anonymous_id),
+            coalesce(a.device_type, b.device_type), coalesce(a.browser, b.browser), coalesce(a.os, b.os),
+            coalesce(a.referrer, b.referrer), coalesce(a.user_agent, b.user_agent),
+            coalesce(a.ip_prefix, b.ip_prefix), coalesce(a.country, b.country),
+            coalesce(a.owner_code, b.owner_code), coalesce(a.share_code, b.share_code),
+            coalesce(a.contact_id, b.contact_id)
+        FROM (SELECT (CASE WHEN excluded.started_at < s.started_at THEN excluded ELSE s END).*) AS a,
+             (SELECT (CASE WHEN excluded.started_at < s.started_at THEN s ELSE excluded END).*) AS b),
+    page_view_count = s.page_view_count + excluded.page_view_count,
+    search_count = s.search_count + excluded.search_count,
+    click_count = s.click_count + excluded.click_count,
+    save_count = s.save_count + excluded.save_count,
+    contact_count = s.contact_count + excluded.contact_count,
+    event_count = s.event_count + excluded.event_count
+
+-- name: store_users
+-- Adds the staged events to their users.
+INSERT INTO users AS u (site_id, user_id, first_seen_at, last_seen_at, total_searches, total_clicks, total_events)
+SELECT site_id, user_id, min(occurred_at), max(occurred_at),
+    count(*) FILTER (WHERE event_type IN ('search_submit', 'search.performed')),
+    count(*) FILTER (WHERE event_type IN ('click_trip', 'click')),
+    count(*)
+FROM stage
+JOIN event_types USING (event_type_id)
+WHERE NOT is_bot AND user_id IS NOT NULL
+GROUP BY site_id, user_id
+ORDER BY site_id, user_id
+ON CONFLICT (user_id) DO UPDATE SET
+    first_seen_at = least(u.first_seen_at, excluded.first_seen_at),
+    last_seen_at = greatest(u.last_seen_at, excluded.last_seen_at),
+    total_searches = u.total_searches + excluded.total_searches,
+    total_clicks = u.total_clicks + excluded.total_clicks,
+    total_events = u.total_events + excluded.total_events
+
+-- name: store_events
+-- The rows themselves, after the ledger has said that they are new.
+INSERT INTO events SELECT * FROM stage
+
+-- name: store_trips
+-- Adds the staged events to their trips; last, because trips are the hottest rows.
+INSERT INTO trip_interactions AS t (
+    site_id, trip_id, impression_count, click_count, save_count, whatsapp_contact_count, phone_contact_count,
+    booking_start_count, total_dwell_time_ms, dwell_count
+)
+SELECT site_id, trip_id,
+    count(*) FILTER (WHERE event_type = 'impression'),
+    count(*) FILTER (WHERE event_type IN ('click_trip', 'click')),
+    count(*) FILTER (WHERE event_type = 'save_trip'),
+    count(*) FILTER (WHERE event_type = 'contact_whatsapp'),
+    count(*) FILTER (WHERE event_type = 'contact_phone'),
+    count(*) FILTER (WHERE event_type = 'booking_start'),
+    coalesce(sum(dwell_ms(metadata)) FILTER (WHERE event_type = 'trip_dwell'), 0),
+    count(dwell_ms(metadata)) FILTER (WHERE event_type = 'trip_dwell')
+FROM stage
+JOIN event_types USING (event_type_id)
+WHERE NOT is_bot AND trip_id IS NOT NULL
+GROUP BY site_id, trip_id
+ORDER BY site_id, trip_id
+ON CONFLICT (site_id, trip_id) DO UPDATE SET
+    impression_count = t.impression_count + excluded.impression_count,
+    click_count = t.click_count + excluded.click_count,
+    save_count = t.save_count + excluded.save_count,
+    whatsapp_contact_count = t.whatsapp_contact_count + excluded.whatsapp_contact_count,
+    phone_contact_count = t.phone_contact_count + excluded.phone_contact_count,
+    booking_start_count = t.booking_start_count + excluded.booking_start_count,
+    total_dwell_time_ms = t.total_dwell_time_ms + excluded.total_dwell_time_ms,
+    dwell_count = t.dwell_count + excluded.dwell_count
+
+-- name: mark_hours
+-- Hours whose rollup no longer tells the truth.
+INSERT INTO dirty_hours (site_id, hour)
+SELECT DISTINCT site_id, date_trunc('hour', occurred_at, 'UTC') FROM stage
+
+-- name: mark_days
+-- Days, in each site's own time zone, whose rollups no longer tell the truth.
+INSERT INTO dirty_days (site_id, date)
+SELECT DISTINCT site_id, (occurred_at AT TIME ZONE time_zone)::date FROM stage JOIN sites USING (site_id)
+
+-- name: settle_batches
+-- Corrects the receipts of batches that were not stored whole.
+UPDATE batches SET stored = v.stored, duplicate = v.duplicate, dead = v.dead, verdicts = v.verdicts
+FROM unnest(%(batch_ids)s::uuid[], %(stored)s::int[], %(duplicate)s::int[], %(dead)s::int[], %(verdicts)s::jsonb[])
+    AS v (batch_id, stored, duplicate, dead, verdicts)
+WHERE batches.batch_id = v.batch_id
+
+-- name: add_drained
+-- What this transaction did, per site; the same figures as its receipts, summed.
+INSERT INTO drained AS d (site_id, lane, batches, stored, duplicate, dead, seconds, transactions, updated_at)
+SELECT site_id, %(lane)s, batches, stored, duplicate, dead, seconds, 1, clock_timestamp()
+FROM unnest(%(sites)s::text[], %(batches)s::bigint[], %(stored)s::bigint[], %(duplicate)s::bigint[],
+            %(dead)s::bigint[], %(seconds)s::float8[])
+    AS n (site_id, batches, stored, duplicate, dead, seconds)
+ORDER BY site_id
+ON CONFLICT (site_id, lane) DO UPDATE SET
+    batches = d.batches + excluded.batches, stored = d.stored + excluded.stored,
+    duplicate = d.duplicate + excluded.duplicate, dead = d.dead + excluded.dead,
+    seconds = d.seconds + excluded.seconds, transactions = d.transactions + 1, updated_at = excluded.updated_at
+
+-- name: bury
+-- Keeps what could not be stored, with the reason.
+INSERT INTO dead_letters (site_id, batch_id, event_id, received_at, events, raw, shared, reason, sqlstate, stream_id)
+VALUES (%(site_id)s, %(batch_id)s, %(event_id)s, %(received_at)s, %(events)s, %(raw)s, %(shared)s, %(reason)s,
+        %(sqlstate)s, %(stream_id)s)
+
+-- name: register_types
+-- Unknown event types of lenient sites become known, as interactions.
+INSERT INTO event_types (event_type) SELECT unnest(%(types)s::text[]) ORDER BY 1 ON CONFLICT DO NOTHING
+
+-- name: types
+-- The whole registry: small, and cached by each drain.
+SELECT event_type, event_type_id, category::text AS category FROM event_types
+
+-- name: register_user_agents
+-- New user agents, classified once.
+INSERT INTO user_agents (user_agent, browser, os, is_bot, bot_reason)
+SELECT * FROM unnest(%(agents)s::text[], %(browsers)s::text[], %(systems)s::text[], %(bots)s::bool[],
+                     %(reasons)s::text[])
+ON CONFLICT ((md5(user_agent)::uuid)) DO NOTHING
+
+-- name: user_agents
+-- Ids of these user agents, and whether they are bots.
+SELECT user_agent, user_agent_id, is_bot FROM user_agents
+WHERE md5(user_agent)::uuid IN (SELECT md5(a)::uuid FROM unnest(%(agents)s::text[]) AS a)
+
+-- name: register_referrers
+-- New referrers.
+INSERT INTO referrers (referrer) SELECT unnest(%(referrers)s::text[]) ORDER BY 1
+ON CONFLICT ((md5(referrer)::uuid)) DO NOTHING
+
+-- name: referrers
+-- Ids of these referrers.
+SELECT referrer, referrer_id FROM referrers
+WHERE md5(referrer)::uuid IN (SELECT md5(r)::uuid FROM unnest(%(referrers)s::text[]) AS r)

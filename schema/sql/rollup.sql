@@ -1,0 +1,77 @@
+-- From events to hours and days. Every statement of one rollup sees the same snapshot (REPEATABLE READ).
+
+-- name: claim_hours
+-- Takes the dirty marks that this snapshot sees; a mark made meanwhile stays for the next rollup.
+WITH claimed AS (DELETE FROM dirty_hours RETURNING site_id, hour)
+SELECT DISTINCT site_id, hour AS bucket, hour AS starts, hour + interval '1 hour' AS ends FROM claimed
+ORDER BY site_id, hour
+
+-- name: claim_days
+-- The same for days, whose bounds are midnights of the site's own time zone.
+WITH claimed AS (DELETE FROM dirty_days RETURNING site_id, date)
+SELECT DISTINCT site_id, date AS bucket, date::timestamp AT TIME ZONE time_zone AS starts,
+    (date + 1)::timestamp AT TIME ZONE time_zone AS ends
+FROM claimed JOIN sites USING (site_id)
+ORDER BY site_id, date
+
+-- name: bucket
+-- One bucket's figures per event type. Visitors come as a list: their sketch is made by the library that reads it.
+SELECT event_type_id, count(*) AS events, count(DISTINCT session_id) AS sessions,
+    array_agg(DISTINCT visitor_key(anonymous_id, claimed_user, batch_id)) AS visitors
+FROM events
+WHERE site_id = %(site_id)s AND occurred_at >= %(starts)s AND occurred_at < %(ends)s AND NOT is_bot
+GROUP BY event_type_id
+ORDER BY event_type_id
+
+-- name: clear_hour
+-- A recomputed hour replaces what was there.
+DELETE FROM rollup_hourly WHERE site_id = %(site_id)s AND hour = %(bucket)s
+
+-- name: clear_day
+-- A recomputed day replaces what was there.
+DELETE FROM daily_events WHERE site_id = %(site_id)s AND date = %(bucket)s
+
+-- name: add_hour
+-- One type's figures of one hour.
+INSERT INTO rollup_hourly (site_id, hour, event_type_id, events, sessions, visitors)
+VALUES (%(site_id)s, %(bucket)s, %(event_type_id)s, %(events)s, %(sessions)s, %(visitors)s)
+
+-- name: add_day
+-- One type's figures of one day.
+INSERT INTO daily_events (site_id, date, event_type_id, events, sessions, visitors)
+VALUES (%(site_id)s, %(bucket)s, %(event_type_id)s, %(events)s, %(sessions)s, %(visitors)s)
+
+-- name: days_of_span
+-- The days that a week or month is made of.
+SELECT event_type_id, events, sessions, visitors FROM daily_events
+WHERE site_id = %(site_id)s AND date >= %(starts)s AND date < %(ends)s
+ORDER BY event_type_id, date
+
+-- name: clear_week
+-- A recomputed week replaces what was there.
+DELETE FROM weekly_events WHERE site_id = %(site_id)s AND date = %(starts)s
+
+-- name: clear_month
+-- A recomputed month replaces what was there.
+DELETE FROM monthly_events WHERE site_id = %(site_id)s AND date = %(starts)s
+
+-- name: add_week
+-- One type's figures of one week, which begins on Monday.
+INSERT INTO weekly_events (site_id, date, event_type_id, events, sessions, visitors)
+VALUES (%(site_id)s, %(starts)s, %(event_type_id)s, %(events)s, %(sessions)s, %(visitors)s)
+
+-- name: add_month
+-- One type's figures of one month.
+INSERT INTO monthly_events (site_id, date, event_type_id, events, sessions, visitors)
+VALUES (%(site_id)s, %(starts)s, %(event_type_id)s, %(events)s, %(sessions)s, %(visitors)s)
+
+-- name: mark_everything
+-- Every hour and day that has events or figures is to be computed again.
+WITH hours AS (
+    INSERT INTO dirty_hours
+    SELECT site_id, date_trunc('hour', occurred_at, 'UTC') FROM events GROUP BY 1, 2
+    UNION SELECT site_id, hour FROM rollup_hourly GROUP BY 1, 2
+)
+INSERT INTO dirty_days
+SELECT site_id, (occurred_at AT TIME ZONE time_zone)::date FROM events JOIN sites USING (site_id) GROUP BY 1, 2
+UNION SELECT site_id, date FROM daily_events GROUP BY 1, 2

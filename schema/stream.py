@@ -1,0 +1,211 @@
+"""The queue between accept and drain. Every Redis key of the event path is documented here and touched only here.
+
+    ev:{k}              stream     lane k: one entry a batch. Fields: v (format), s (site), b (batch id, 16 bytes),
+                                   n (events), d (Batch.pack()). Consumer group "pg", one consumer, "drain". Entries
+                                   are deleted once stored, so XLEN is the backlog. Never trimmed (MAXLEN destroyed
+                                   pending and unread entries when measured).
+    ev:lanes            set        every lane that was ever appended to, so that a removed one is still drained
+    accepted:{site}     hash       field "events": how many were promised; grows in the MULTI that appends them
+    rejected:{site}     hash       field "{event type} {reason}": how many were refused in a response
+    draining:{k}        string     a drain of lane k is alive (expires in seconds); what the clock looks at
+
+In: batches from ingest. Out: batches for the drain, and figures about the backlog. After a crash at any point an
+entry is either not there (and was not acknowledged to its sender), or there until its rows are committed.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from schema.event import Batch
+
+GROUP = "pg"
+CONSUMER = "drain"
+FORMAT = b"1"
+LANES_KEY = "ev:lanes"
+
+
+class Entry(NamedTuple):
+    """One stream entry. `batch` is None where the payload could not be read; `payload` then says what was there,
+    and is empty where the entry was deleted after its rows were stored."""
+
+    entry_id: str
+    site_id: str
+    batch_id: UUID
+    events: int
+    batch: Batch | None
+    payload: bytes
+
+
+class Backlog(NamedTuple):
+    """What waits in one lane."""
+
+    lane: int
+    batches: int
+    oldest_ms: int | None
+
+
+def connect(url: str, seconds_max: float = 10.0) -> Redis:
+    """A client that never retries by itself: redis-py's own retries were measured to append an entry twice."""
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    return Redis.from_url(
+        url, socket_timeout=seconds_max, socket_connect_timeout=5.0, retry=Retry(NoBackoff(), 0), protocol=2
+    )
+
+
+def lane_of(visitor: bytes, lanes: int) -> int:
+    """The lane of a request, by its first visitor. Correctness never depends on it."""
+    return zlib.crc32(visitor) % lanes
+
+
+def append(pipe: Any, lane: int, batch: Batch) -> None:
+    """Queue the commands that make a promise of `batch`; the caller runs them in one MULTI."""
+    fields = {"v": FORMAT, "s": batch.site_id, "b": batch.batch_id.bytes, "n": len(batch.events), "d": batch.pack()}
+    pipe.xadd(f"ev:{lane}", fields)
+    pipe.hincrby(f"accepted:{batch.site_id}", "events", len(batch.events))
+
+
+def count_rejected(pipe: Any, site_id: str, reasons: Mapping[str, int]) -> None:
+    """Queue the commands that count refused events by reason."""
+    for reason, n in reasons.items():
+        pipe.hincrby(f"rejected:{site_id}", reason, n)
+
+
+def accepted(redis: Redis, sites: Iterable[str]) -> dict[str, int]:
+    """Events promised so far, per site."""
+    return {site: int(_value(redis.hget(f"accepted:{site}", "events")) or 0) for site in sites}
+
+
+def rejected(redis: Redis, site_id: str) -> dict[str, int]:
+    """Events refused so far, by event type and reason."""
+    found: dict[bytes, bytes] = _value(redis.hgetall(f"rejected:{site_id}"))
+    return {reason.decode(errors="replace"): int(n) for reason, n in found.items()}
+
+
+def open_lanes(redis: Redis, lanes: int) -> None:
+    """Make the lanes and their consumer group. From 0, never "$": entries that came first are read too."""
+    for lane in range(lanes):
+        redis.sadd(LANES_KEY, lane)
+        try:
+            redis.xgroup_create(f"ev:{lane}", GROUP, id="0", mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+
+
+def known_lanes(redis: Redis, lanes: int) -> list[int]:
+    """The configured lanes and those that were removed but may still hold entries."""
+    return sorted({*range(lanes), *(int(k) for k in _value(redis.smembers(LANES_KEY)))})
+
+
+def forget_lane(redis: Redis, lane: int) -> None:
+    """A removed lane that is empty needs no drain any more."""
+    redis.srem(LANES_KEY, lane)
+
+
+def read(redis: Redis, lane: int, count: int, block_ms: int) -> list[Entry]:
+    """Entries never delivered before, waiting up to `block_ms` for the first (0: not at all)."""
+    return _read(redis, lane, ">", count, block_ms or None)
+
+
+def read_pending(redis: Redis, lane: int, count: int, after: str = "0") -> list[Entry]:
+    """Entries delivered before and not acknowledged, after the id `after`: what a drain that died left behind."""
+    return _read(redis, lane, after, count, None)
+
+
+def deliveries_max(redis: Redis, lane: int) -> int:
+    """How often the most-delivered of the first pending entries was delivered. 0 when none is pending."""
+    rows: list[dict[str, Any]] = _value(redis.xpending_range(f"ev:{lane}", GROUP, "-", "+", 100))
+    return max((int(row["times_delivered"]) for row in rows), default=0)
+
+
+def adopt(redis: Redis, lane: int) -> None:
+    """Take over what another consumer of the lane left pending for five minutes."""
+    redis.xautoclaim(f"ev:{lane}", GROUP, CONSUMER, 300_000, "0-0", count=100)
+
+
+def forget(redis: Redis, lane: int, entry_ids: Sequence[str]) -> None:
+    """Delete stored entries, then acknowledge them: the other order would orphan an entry for ever in a crash
+    between the two. Not in MULTI, which a full Redis refuses."""
+    if entry_ids:
+        pipe = redis.pipeline(transaction=False)
+        pipe.xdel(f"ev:{lane}", *entry_ids)
+        pipe.xack(f"ev:{lane}", GROUP, *entry_ids)
+        pipe.execute()
+
+
+def backlog(redis: Redis, lanes: Iterable[int]) -> list[Backlog]:
+    """How much waits, and since when. XLEN, not XINFO's lag, which was wrong when measured."""
+    found = []
+    for lane in lanes:
+        first = _value(redis.xrange(f"ev:{lane}", count=1))
+        oldest = int(first[0][0].split(b"-")[0]) if first else None
+        found.append(Backlog(lane, _value(redis.xlen(f"ev:{lane}")), oldest))
+    return found
+
+
+def snapshot(redis: Redis, lanes: Sequence[int], sites: Sequence[str]) -> tuple[dict[str, int], dict[int, str]]:
+    """`accepted` per site and the last entry id per lane, read in one MULTI: the two agree with each other."""
+    pipe = redis.pipeline(transaction=True)
+    for site in sites:
+        pipe.hget(f"accepted:{site}", "events")
+    for lane in lanes:
+        pipe.xrevrange(f"ev:{lane}", count=1)
+    answers = pipe.execute()
+    counts = {site: int(n or 0) for site, n in zip(sites, answers, strict=False)}
+    tails = zip(lanes, answers[len(sites) :], strict=True)
+    return counts, {lane: tail[0][0].decode() for lane, tail in tails if tail}
+
+
+def waiting(redis: Redis, lane: int, until: str, page: int = 1000) -> Iterable[Entry]:
+    """Every entry of a lane up to the id `until`, in pages, without consuming them."""
+    start = "-"
+    while rows := _value(redis.xrange(f"ev:{lane}", min=start, max=until, count=page)):
+        yield from (_entry(entry_id, fields) for entry_id, fields in rows)
+        start = f"({rows[-1][0].decode()}"
+
+
+def beat(redis: Redis, lane: int, seconds: int) -> None:
+    """Say that a drain of this lane is alive."""
+    redis.set(f"draining:{lane}", b"1", ex=seconds)
+
+
+def is_draining(redis: Redis, lane: int) -> bool:
+    """Whether a drain of this lane said so lately."""
+    return bool(redis.exists(f"draining:{lane}"))
+
+
+def _read(redis: Redis, lane: int, after: str, count: int, block: int | None) -> list[Entry]:
+    answer = _value(redis.xreadgroup(GROUP, CONSUMER, {f"ev:{lane}": after}, count=count, block=block))
+    return [_entry(entry_id, fields) for _, rows in answer or [] for entry_id, fields in rows]
+
+
+def _entry(entry_id: bytes, fields: Mapping[bytes, bytes] | None) -> Entry:
+    """Read one entry; whatever is wrong with it stays inside it. One that was deleted has no payload."""
+    header = fields or {}
+    payload = header.get(b"d") or (msgspec.msgpack.encode(header) if header else b"")
+    try:
+        batch = Batch.unpack(payload) if header.get(b"v") == FORMAT else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        batch = None
+    if batch is not None:
+        return Entry(entry_id.decode(), batch.site_id, batch.batch_id, len(batch.events), batch, payload)
+    raw_id = header.get(b"b", b"")
+    batch_id = UUID(bytes=raw_id) if len(raw_id) == 16 else UUID(bytes=entry_id.ljust(16, b"\0")[:16])
+    number = header.get(b"n", b"0")
+    site_id = header.get(b"s", b"default").decode(errors="replace").replace("\0", "")
+    return Entry(entry_id.decode(), site_id, batch_id, int(number) if number.isdigit() else 0, None, payload)
+
+
+def _value(answer: Any) -> Any:
+    """redis-py types every answer as perhaps awaitable; this client is the synchronous one."""
+    return answer

@@ -1,0 +1,1 @@
+"""All that runs without a request: drain, rollups, upkeep, clock."""

@@ -1,0 +1,205 @@
+"""Moves batches from one lane of the stream into Postgres, each event once.
+
+In: stream entries of lane k. Out: committed rows, then deleted entries. What holds after a crash: before COMMIT
+nothing happened and the entries are read again as pending; between COMMIT and XDEL they are read again and their
+receipts say that there is nothing to do. The advisory lock only saves work: two drains of one lane are harmless.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from uuid import UUID
+
+import psycopg
+from psycopg import errors as pg
+from redis import Redis
+from redis.exceptions import RedisError
+
+from schema import live, stream
+from schema.db import Connection
+from schema.settings import Settings
+from schema.sql import load
+from schema.stream import Entry
+from workers.resolve import Dictionaries, Staged
+from workers.store import Outcome, Poison, add_drained, store_entries, write
+
+LOCK_SPACE = 7_415  # first key of the lanes' advisory locks; the second is the lane
+_TRIES_MAX = 5
+_DELIVERIES_MAX = 5
+logger = logging.getLogger("tripstream.drain")
+
+
+class Rehearsed(Exception):
+    """A rehearsal succeeded, and is rolled back."""
+
+
+class Drain:
+    """One lane's drain, for as long as its connections live."""
+
+    def __init__(self, connection: Connection, redis: Redis, lane: int, settings: Settings) -> None:
+        self.connection = connection
+        self.redis = redis
+        self.lane = lane
+        self.settings = settings
+        self._dictionaries = Dictionaries()
+        connection.execute(load("drain")["make_stage"])
+
+    def run_once(self, block_ms: int = 0) -> int:
+        """Drain what one read brings: what a drain that died left behind comes first. Returns events drained."""
+        count = self.settings.drain_entries_max
+        if stream.deliveries_max(self.redis, self.lane) > _DELIVERIES_MAX:
+            count = 1  # something among these kills its drain: find it alone
+        entries = stream.read_pending(self.redis, self.lane, count)
+        if not entries:
+            entries = stream.read(self.redis, self.lane, self.settings.drain_entries_max, block_ms)
+        drained = 0
+        for chunk in chunks(entries, self.settings.drain_events_max):
+            outcomes = list(self._store(chunk))
+            stream.forget(self.redis, self.lane, [entry.entry_id for entry in chunk])
+            drained += sum(outcome.events for outcome in outcomes)
+            self._slide(outcomes)
+        return drained
+
+    def run_until_empty(self, deadline: Callable[[], bool] = lambda: False) -> int:
+        """Drain until a read brings nothing, or `deadline` says stop. Returns events drained."""
+        total = 0
+        while not deadline():
+            before = stream.backlog(self.redis, [self.lane])[0].batches
+            total += self.run_once()
+            if before == 0:
+                break
+        return total
+
+    def _store(self, chunk: Sequence[Entry]) -> Iterator[Outcome]:
+        """Store a chunk; where Postgres refuses a value, halve it until the entry that holds the value stands alone."""
+        try:
+            yield self._commit(chunk, {})
+        except psycopg.Error as error:
+            if not is_poison(error):
+                raise
+            if len(chunk) > 1:
+                yield from self._store(chunk[: len(chunk) // 2])
+                yield from self._store(chunk[len(chunk) // 2 :])
+            else:
+                yield self._commit(chunk, self._find_poison(chunk[0], error))
+
+    def _commit(self, chunk: Sequence[Entry], poisoned: dict[tuple[UUID, int], Poison]) -> Outcome:
+        """One transaction; serialization failures and deadlocks are tried again."""
+        staged = _staged(chunk, poisoned)
+        for attempt in range(_TRIES_MAX):
+            started = time.perf_counter()
+            try:
+                self._dictionaries.learn(self.connection, staged)
+                with self.connection.transaction():
+                    outcome, per_site = store_entries(
+                        self.connection, chunk, poisoned, self._dictionaries, self.settings
+                    )
+                    add_drained(self.connection, self.lane, per_site, time.perf_counter() - started)
+                break
+            except (pg.SerializationFailure, pg.DeadlockDetected):
+                if attempt == _TRIES_MAX - 1:
+                    raise
+        if outcome.dead or logger.isEnabledFor(logging.DEBUG):
+            batches = [str(entry.batch_id) for entry in chunk[:5]]
+            logger.warning("events could not be stored", extra={"dead": outcome.dead, "batches": batches})
+        return outcome
+
+    def _find_poison(self, entry: Entry, error: psycopg.Error) -> dict[tuple[UUID, int], Poison]:
+        """Which events of one entry Postgres refuses; all of them where none can be told apart."""
+        events = [] if entry.batch is None else [Staged(event, entry.batch) for event in entry.batch.events]
+        found = {(entry.batch_id, ordinal): poison for ordinal, poison in self._bisect(events, 0)}
+        return found or {(entry.batch_id, ordinal): _poison(error) for ordinal in range(entry.events)}
+
+    def _bisect(self, events: Sequence[Staged], offset: int) -> Iterator[tuple[int, Poison]]:
+        error = self._rehearse(events)
+        if error is None:
+            return
+        if len(events) == 1:
+            yield offset, _poison(error)
+            return
+        middle = len(events) // 2
+        yield from self._bisect(events[:middle], offset)
+        yield from self._bisect(events[middle:], offset + middle)
+
+    def _rehearse(self, events: Sequence[Staged]) -> psycopg.Error | None:
+        """Write the events and roll back. Returns the error, if it is the events' fault."""
+        try:
+            self._dictionaries.learn(self.connection, events)
+            with self.connection.transaction():
+                write(self.connection, events, self._dictionaries, self.settings)
+                raise Rehearsed
+        except Rehearsed:
+            return None
+        except psycopg.Error as error:
+            if not is_poison(error):
+                raise
+            return error
+
+    def _slide(self, outcomes: Sequence[Outcome]) -> None:
+        """Keep live sessions alive. Best effort: the rows are committed, and a full Redis may refuse this."""
+        seen: dict[str, dict[str, int]] = {}
+        for outcome in outcomes:
+            for event, batch in outcome.stored:
+                sessions = seen.setdefault(batch.site_id, {})
+                if event.session_id is not None:
+                    sessions[str(event.session_id)] = batch.received_at // 1000
+        try:
+            live.slide(self.redis, {site: sessions for site, sessions in seen.items() if sessions})
+        except RedisError as error:
+            logger.warning("live sessions were not moved on", extra={"error": type(error).__name__})
+
+
+@contextmanager
+def lane_lock(connection: Connection, lane: int, *, wait: bool = False) -> Iterator[bool]:
+    """The lane's advisory lock; yields whether it was had. `wait` blocks until it is."""
+    if wait:
+        connection.execute("SELECT pg_advisory_lock(%s, %s)", (LOCK_SPACE, lane))
+        had = True
+    else:
+        row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", (LOCK_SPACE, lane)).fetchone()
+        had = bool(row and row[0])
+    try:
+        yield had
+    finally:
+        if had and not connection.broken:
+            connection.execute("SELECT pg_advisory_unlock(%s, %s)", (LOCK_SPACE, lane))
+
+
+def chunks(entries: Sequence[Entry], events_max: int) -> Iterator[list[Entry]]:
+    """Entries in order, at most `events_max` events together; an entry larger than that stands alone."""
+    chunk: list[Entry] = []
+    size = 0
+    for entry in entries:
+        if chunk and size + entry.events > events_max:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(entry)
+        size += entry.events
+    if chunk:
+        yield chunk
+
+
+def is_poison(error: psycopg.Error) -> bool:
+    """Whether a value is to blame (data exceptions, violated checks, limits), and not the server or the schedule."""
+    return error.sqlstate is None and isinstance(error, psycopg.DataError) or (error.sqlstate or "")[:2] in (
+        "22", "23", "54",
+    )
+
+
+def _poison(error: psycopg.Error) -> Poison:
+    what = error.diag.message_primary or str(error).split("\n", 1)[0]
+    where = error.diag.column_name or error.diag.constraint_name
+    return Poison(f"{what} ({where})" if where else what, error.sqlstate)
+
+
+def _staged(chunk: Sequence[Entry], poisoned: dict[tuple[UUID, int], Poison]) -> list[Staged]:
+    return [
+        Staged(event, entry.batch)
+        for entry in chunk
+        if entry.batch is not None
+        for ordinal, event in enumerate(entry.batch.events)
+        if (entry.batch_id, ordinal) not in poisoned
+    ]

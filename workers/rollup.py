@@ -1,0 +1,128 @@
+"""Recomputes the hours and days that changed. In: dirty marks and events. Out: rollup rows, replaced whole.
+
+One REPEATABLE READ transaction takes the marks it sees and writes what they stand for: a crash leaves marks and rows
+as they were, a drain that commits meanwhile leaves a new mark, and a second rollup waits for the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from psycopg import IsolationLevel
+from psycopg import errors as pg
+from psycopg.rows import dict_row
+
+from schema.db import Connection
+from schema.sql import load
+from workers import sketch
+
+_SQL = load("rollup")
+_LOCK = "tripstream.rollup"
+_TRIES_MAX = 5
+
+
+class Family(NamedTuple):
+    """One table of figures: which query claims its buckets, and which replace a bucket's rows."""
+
+    claim: str
+    clear: str
+    add: str
+
+
+class Span(NamedTuple):
+    """A merge of days: from a day to the first day of its span and of the next, and the queries of its table."""
+
+    starts: Callable[[date], date]
+    ends: Callable[[date], date]
+    clear: str
+    add: str
+
+
+HOURS = Family("claim_hours", "clear_hour", "add_hour")
+DAYS = Family("claim_days", "clear_day", "add_day")
+
+
+def _monday(day: date) -> date:
+    return day - timedelta(days=day.weekday())
+
+
+def _first(day: date) -> date:
+    return day.replace(day=1)
+
+
+SPANS = (
+    Span(_monday, lambda day: day + timedelta(days=7), "clear_week", "add_week"),
+    Span(_first, lambda day: _first(day + timedelta(days=31)), "clear_month", "add_month"),
+)
+
+
+class Rolled(NamedTuple):
+    """How many hours and site days were computed again."""
+
+    hours: int
+    days: int
+
+
+def run_once(connection: Connection, progress: Callable[[int, int], None] = lambda done, total: None) -> Rolled:
+    """Roll up everything dirty. `progress` is told (done, total) buckets."""
+    connection.execute("SELECT pg_advisory_lock(hashtext(%s))", (_LOCK,))
+    connection.isolation_level = IsolationLevel.REPEATABLE_READ
+    try:
+        for attempt in range(_TRIES_MAX):
+            try:
+                with connection.transaction():
+                    return roll(connection, progress)
+            except pg.SerializationFailure:
+                if attempt == _TRIES_MAX - 1:
+                    raise
+        raise AssertionError("unreachable")
+    finally:
+        if not connection.broken:
+            connection.isolation_level = None
+            connection.execute("SELECT pg_advisory_unlock(hashtext(%s))", (_LOCK,))
+
+
+def roll(connection: Connection, progress: Callable[[int, int], None] = lambda done, total: None) -> Rolled:
+    """The work itself, inside the caller's transaction: hours, days, then the weeks and months of those days."""
+    hours = _claim(connection, HOURS)
+    days = _claim(connection, DAYS)
+    total = len(hours) + len(days)
+    for done, (family, bucket) in enumerate([(HOURS, b) for b in hours] + [(DAYS, b) for b in days]):
+        _compute(connection, family, bucket)
+        progress(done + 1, total)
+    for span in SPANS:
+        for site_id, starts in sorted({(day["site_id"], span.starts(day["bucket"])) for day in days}):
+            _merge(connection, span, {"site_id": site_id, "starts": starts, "ends": span.ends(starts)})
+    return Rolled(len(hours), len(days))
+
+
+def _claim(connection: Connection, family: Family) -> list[dict[str, Any]]:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(_SQL[family.claim]).fetchall()  # type: ignore[call-overload, no-any-return]
+
+
+def _compute(connection: Connection, family: Family, bucket: dict[str, datetime | date | str]) -> None:
+    """Replace one bucket's rows by what events say now; a bucket without events ends with none."""
+    connection.execute(_SQL[family.clear], bucket)
+    found = connection.execute(_SQL["bucket"], bucket).fetchall()
+    for event_type_id, events, sessions, visitors in found:
+        figures = {"event_type_id": event_type_id, "events": events, "sessions": sessions}
+        connection.execute(_SQL[family.add], bucket | figures | {"visitors": sketch.of(visitors)})
+
+
+def _merge(connection: Connection, span: Span, bounds: dict[str, Any]) -> None:
+    """Replace one week or month by the sum of its days. A session that crosses midnight counts in both its days."""
+    connection.execute(_SQL[span.clear], bounds)
+    rows = connection.execute(_SQL["days_of_span"], bounds).fetchall()
+    for event_type_id, group in groupby(rows, key=lambda row: row[0]):
+        days = list(group)
+        figures = {
+            "event_type_id": event_type_id,
+            "events": sum(day[1] for day in days),
+            "sessions": sum(day[2] for day in days),
+            "visitors": sketch.merge(day[3] for day in days),
+        }
+        connection.execute(_SQL[span.add], bounds | figures)
