@@ -11,9 +11,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from redis.asyncio import Redis
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ingest import commit, metrics, openapi
@@ -22,6 +24,7 @@ from ingest.gate import Gate
 from ingest.http import Route
 from ingest.sessions import SessionEndpoint
 from schema import settings as config
+from schema.errors import TripstreamError
 from schema.settings import Settings
 
 
@@ -32,6 +35,8 @@ class Ingest(FastAPI):
         self.hot: dict[str, ASGIApp] = {}
         self.settings = settings
         super().__init__(title="Tripstream", version="0.1.0", **options)
+        self.add_exception_handler(HTTPException, _answer_http)
+        self.add_exception_handler(TripstreamError, _answer_error)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         hot = self.hot.get(scope["path"]) if scope["type"] == "http" else None
@@ -46,7 +51,17 @@ class Ingest(FastAPI):
         return self.openapi_schema
 
 
-def mount(app: Ingest, gate: Gate, group: commit.GroupCommit, redis: commit.Redis) -> None:
+async def _answer_http(_: Request, error: Any) -> JSONResponse:
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "refused")
+    return JSONResponse({"code": code, "message": str(error.detail)}, error.status_code, error.headers)
+
+
+async def _answer_error(_: Request, error: Any) -> JSONResponse:
+    headers = {} if error.retry_after_seconds is None else {"Retry-After": str(error.retry_after_seconds)}
+    return JSONResponse({"code": error.code, "message": error.message}, error.status, headers)
+
+
+def mount(app: Ingest, gate: Gate, group: commit.GroupCommit, redis: Redis) -> None:
     """Put the ingest routes into the app's hot table."""
     settings = app.settings
     batch = EventsEndpoint(gate, group, settings.lanes, single=False)
@@ -81,7 +96,7 @@ def create(settings: Settings | None = None) -> Ingest:
             yield
 
     app = Ingest(settings or config.load(), lifespan=lifespan)
-    add_service_routes(app, lambda: [])
+    add_service_routes(app, list)
     return app
 
 

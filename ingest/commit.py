@@ -38,7 +38,7 @@ def connect(settings: Settings) -> Redis:
         settings.streams_url,
         socket_timeout=seconds,
         socket_connect_timeout=seconds,
-        retry=Retry(NoBackoff(), 0),  # type: ignore[arg-type]  # the stub wants the async twin; both work
+        retry=Retry(NoBackoff(), 0),
         protocol=2,
     )
 

@@ -90,7 +90,7 @@ def receipt(batch: Batch, parsed: Parsed, durability: str) -> dict[str, Any]:
     """The 202's body."""
     return {
         "accepted": len(parsed.events),
-        "rejected": [{"index": r.index, "code": r.code, "message": r.message} for r in parsed.rejected],
+        "rejected": [{"index": r.at, "code": r.code, "message": r.message} for r in parsed.rejected],
         "batch_id": batch.batch_id,
         "durability": durability,
     }

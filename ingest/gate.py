@@ -70,7 +70,10 @@ class Gate:
     def enter(self, size: int) -> None:
         """Let one request of `size` bytes in. Raises Busy; every enter needs its leave."""
         if self.memory_share >= self._settings.redis_share_max:
-            raise Busy("The queue is full; workers are catching up. Send the same batch again.", retry_after_seconds=5)
+            raise Busy(
+                "The queue is full; workers are catching up. Send the same batch again.",
+                retry_after_seconds=5,
+            )
         too_many = self.requests >= self._settings.inflight_requests_max
         if too_many or self.bytes + size > self._settings.inflight_bytes_max:
             raise Busy("Too many requests at once. Send the same batch again.", retry_after_seconds=1)
@@ -94,7 +97,7 @@ class Gate:
             raise Forbidden(f"The origin {origin} is not on the list of site {site_id}.")
         return Context(site_id, rule, self.registry, self._settings, received_at)
 
-    def _adopt(self, document: bytes | None) -> None:
+    def _adopt(self, document: Any) -> None:
         if document and document != self._document:
             try:
                 self.registry = registry.decode(document)

@@ -49,7 +49,10 @@ class Route:
             retry_after = error.retry_after_seconds
         except Exception:
             logger.exception("unexpected error while accepting")
-            status, payload = 500, encode({"code": "internal", "message": "Something went wrong; nothing was accepted."})
+            status, payload = (
+                500,
+                encode({"code": "internal", "message": "Something went wrong; nothing was accepted."}),
+            )
         metrics.REQUESTS.labels(status).inc()
         await _respond(send, status, payload, header, retry_after)
 
@@ -82,7 +85,10 @@ async def _respond(
     """Any origin may read the answer, and no cookie is ever looked at: a site's own list is checked at accept."""
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(payload)), *extra]
     if b"origin" in header:
-        headers += [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", b"retry-after")]
+        headers += [
+            (b"access-control-allow-origin", b"*"),
+            (b"access-control-expose-headers", b"retry-after"),
+        ]
     if retry_after is not None:
         headers.append((b"retry-after", b"%d" % retry_after))
     await send({"type": "http.response.start", "status": status, "headers": headers})

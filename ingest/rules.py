@@ -33,9 +33,9 @@ class Context(NamedTuple):
 
 
 class Rejection(NamedTuple):
-    """One refused event: its index in the batch, a code, and what to change."""
+    """One refused event: its place in the batch, a code, and what to change."""
 
-    index: int
+    at: int
     code: str
     message: str
     event_type: str
@@ -60,7 +60,9 @@ def instant(value: Any) -> int:
             return round(value * (1_000 if abs(value) >= _MILLISECONDS_FROM else MICROSECOND))
     except (msgspec.ValidationError, ValueError, OverflowError):
         pass
-    raise InvalidEvent("invalid_time", "A time must be ISO 8601, like 2026-11-21T10:00:00Z, or a number of milliseconds.")
+    raise InvalidEvent(
+        "invalid_time", "A time must be ISO 8601, like 2026-11-21T10:00:00Z, or a number of milliseconds."
+    )
 
 
 def skew(sent_at: Any, context: Context) -> int:
@@ -90,7 +92,9 @@ def check_type(event_type: str, source: str | None, context: Context) -> None:
     """On a strict site, type and source must be registered. Raises InvalidEvent."""
     if context.rule.strict:
         if event_type not in context.registry.event_types:
-            raise InvalidEvent("unknown_event_type", f"This site takes registered event types only, not {event_type!r}.")
+            raise InvalidEvent(
+                "unknown_event_type", f"This site takes registered event types only, not {event_type!r}."
+            )
         if source is not None and source not in context.registry.sources:
             raise InvalidEvent("unknown_source", f"This site takes registered sources only, not {source!r}.")
 

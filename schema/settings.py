@@ -48,7 +48,8 @@ class Settings(BaseSettings):
     web_processes: int = _setting(1, "HTTP processes that share the port.", "processes", ge=1, le=64)
     lanes: int = _setting(2, "Streams, and drain workers, one each.", "lanes", ge=1, le=64)
     admin_key: SecretStr = _setting(
-        SecretStr(""), "Key for calls that change things. Empty: embedded start makes one in the state directory."
+        SecretStr(""),
+        "Key for calls that change things. Empty: embedded start makes one in the state directory.",
     )
 
     batch_events_max: int = _setting(100, "Events in one native batch.", "events", ge=1, le=10_000)
@@ -56,7 +57,9 @@ class Settings(BaseSettings):
     body_seconds_max: float = _setting(10.0, "Time a body may take to arrive; headers have the same.", "s", gt=0)
     metadata_depth_max: int = _setting(16, "Nesting of an event's metadata.", "levels", ge=1, le=200)
     metadata_bytes_max: int = _setting(32 << 10, "Metadata of one event, as JSON.", "bytes", ge=256, le=1 << 20)
-    inflight_requests_max: int = _setting(4096, "Ingest requests being answered at once, per process.", "requests", ge=1)
+    inflight_requests_max: int = _setting(
+        4096, "Ingest requests being answered at once, per process.", "requests", ge=1
+    )
     inflight_bytes_max: int = _setting(256 << 20, "Bodies held in memory at once, per process.", "bytes", ge=1 << 20)
     accept_window_days: int = _setting(400, "Events older than this are refused.", "days", ge=1, le=3650)
     clock_skew_seconds_max: int = _setting(
@@ -68,7 +71,9 @@ class Settings(BaseSettings):
     )
 
     redis_seconds_max: float = _setting(2.0, "Redis call at accept; past it the answer is 503.", "s", gt=0)
-    redis_share_max: float = _setting(0.65, "Share of maxmemory above which ingestion answers 503.", "share", gt=0, le=0.95)
+    redis_share_max: float = _setting(
+        0.65, "Share of maxmemory above which ingestion answers 503.", "share", gt=0, le=0.95
+    )
     redis_bytes: int = _setting(512 << 20, "maxmemory of the embedded Valkey.", "bytes", ge=16 << 20)
     drain_entries_max: int = _setting(1000, "Stream entries read at once.", "entries", ge=1, le=10_000)
     drain_events_max: int = _setting(10_000, "Events stored in one transaction.", "events", ge=1, le=100_000)
@@ -108,7 +113,11 @@ def env_name(field: str) -> str:
     """The environment variable that sets `field`."""
     known = Settings.model_fields.get(field)
     alias = known.validation_alias if known else None
-    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"{PREFIX}{field.upper()}".replace(PREFIX * 2, PREFIX)
+    return (
+        str(alias.choices[0])
+        if isinstance(alias, AliasChoices)
+        else f"{PREFIX}{field.upper()}".replace(PREFIX * 2, PREFIX)
+    )
 
 
 def table() -> str:

@@ -47,7 +47,8 @@ def add_site(connection: db.Connection, site: dict[str, Any]) -> str:
         with connection.transaction():
             connection.execute(load("sites")["add_site"], site)
             connection.execute(
-                load("sites")["add_key"], {"key_hash": key_hash(key), "site_id": site["site_id"], "role": "write"}
+                load("sites")["add_key"],
+                {"key_hash": key_hash(key), "site_id": site["site_id"], "role": "write"},
             )
     except psycopg.errors.UniqueViolation:
         raise ConfigError(f"site {site['site_id']!r} is there already") from None

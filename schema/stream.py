@@ -8,6 +8,8 @@
     accepted:{site}     hash       field "events": how many were promised; grows in the MULTI that appends them
     rejected:{site}     hash       field "{event type} {reason}": how many were refused in a response
     draining:{k}        string     a drain of lane k is alive (expires in seconds); what the clock looks at
+    pause               string     drains make way for whoever wants the lanes' locks (expires in seconds)
+    ticking             string     a clock is alive (expires in seconds); what doctor looks at
 
 In: batches from ingest. Out: batches for the drain, and figures about the backlog. After a crash at any point an
 entry is either not there (and was not acknowledged to its sender), or there until its rows are committed.
@@ -69,7 +71,13 @@ def lane_of(visitor: bytes, lanes: int) -> int:
 
 def append(pipe: Any, lane: int, batch: Batch) -> None:
     """Queue the commands that make a promise of `batch`; the caller runs them in one MULTI."""
-    fields = {"v": FORMAT, "s": batch.site_id, "b": batch.batch_id.bytes, "n": len(batch.events), "d": batch.pack()}
+    fields = {
+        "v": FORMAT,
+        "s": batch.site_id,
+        "b": batch.batch_id.bytes,
+        "n": len(batch.events),
+        "d": batch.pack(),
+    }
     pipe.xadd(f"ev:{lane}", fields)
     pipe.hincrby(f"accepted:{batch.site_id}", "events", len(batch.events))
 
@@ -83,6 +91,11 @@ def count_rejected(pipe: Any, site_id: str, reasons: Mapping[str, int]) -> None:
 def accepted(redis: Redis, sites: Iterable[str]) -> dict[str, int]:
     """Events promised so far, per site."""
     return {site: int(_value(redis.hget(f"accepted:{site}", "events")) or 0) for site in sites}
+
+
+def add_accepted(redis: Redis, site_id: str, n: int) -> None:
+    """Raise the accepted figure by what is known from the mirror, after Redis was lost."""
+    redis.hincrby(f"accepted:{site_id}", "events", n)
 
 
 def rejected(redis: Redis, site_id: str) -> dict[str, int]:
@@ -182,6 +195,43 @@ def beat(redis: Redis, lane: int, seconds: int) -> None:
 def is_draining(redis: Redis, lane: int) -> bool:
     """Whether a drain of this lane said so lately."""
     return bool(redis.exists(f"draining:{lane}"))
+
+
+def pause(redis: Redis, seconds: int) -> None:
+    """Ask running drains to let go of their lanes."""
+    redis.set("pause", b"1", ex=seconds)
+
+
+def is_paused(redis: Redis) -> bool:
+    """Whether drains are asked to make way."""
+    return bool(redis.exists("pause"))
+
+
+def has_until(redis: Redis, lane: int, until: str) -> bool:
+    """Whether any entry up to the id `until` is still in the lane."""
+    return bool(redis.xrange(f"ev:{lane}", max=until, count=1))
+
+
+def beat_clock(redis: Redis) -> None:
+    """Say that a clock is alive."""
+    redis.set("ticking", b"1", ex=15)
+
+
+def is_ticking(redis: Redis) -> bool:
+    """Whether a clock said so lately."""
+    return bool(redis.exists("ticking"))
+
+
+def memory_share(redis: Redis) -> float:
+    """Memory in use over maxmemory; 0 where there is no limit."""
+    memory: dict[str, Any] = _value(redis.info("memory"))
+    limit = int(memory.get("maxmemory", 0))
+    return int(memory["used_memory"]) / limit if limit else 0.0
+
+
+def is_full(redis: Redis) -> bool:
+    """Whether Redis refuses writes, or is about to."""
+    return memory_share(redis) > 0.95
 
 
 def _read(redis: Redis, lane: int, after: str, count: int, block: int | None) -> list[Entry]:

@@ -45,9 +45,7 @@ def claim(state: Path, what: str) -> Claim:
             return Claim(descriptor)
     pid = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
     os.close(descriptor)
-    raise ConfigError(
-        f"another tripstream is already running on {state}, pid {pid}; stop it or set TRIPSTREAM_STATE"
-    )
+    raise ConfigError(f"another tripstream is already running on {state}, pid {pid}; stop it or set TRIPSTREAM_STATE")
 
 
 def holder(state: Path, what: str) -> int | None:

@@ -184,8 +184,10 @@ def chunks(entries: Sequence[Entry], events_max: int) -> Iterator[list[Entry]]:
 
 def is_poison(error: psycopg.Error) -> bool:
     """Whether a value is to blame (data exceptions, violated checks, limits), and not the server or the schedule."""
-    return error.sqlstate is None and isinstance(error, psycopg.DataError) or (error.sqlstate or "")[:2] in (
-        "22", "23", "54",
+    return (error.sqlstate is None and isinstance(error, psycopg.DataError)) or (error.sqlstate or "")[:2] in (
+        "22",
+        "23",
+        "54",
     )
 
 

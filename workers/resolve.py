@@ -1,4 +1,4 @@
-"""From names to ids: event types, user agents, referrers, visitors, months. In: unpacked batches. Out: rows for `stage`.
+"""From names to ids: event types, user agents, referrers, visitors, months. In: unpacked batches. Out: `stage` rows.
 
 Dictionaries are filled before the drain's transaction and outlive its rollback: an id without a row does no harm.
 """
@@ -82,13 +82,16 @@ class Dictionaries:
             known = {row[0] for row in connection.execute(_SQL["user_agents"], {"agents": sorted(names)})}
             if fresh := sorted(names - known):
                 verdicts = [classify(name) for name in fresh]
-                connection.execute(_SQL["register_user_agents"], {
-                    "agents": fresh,
-                    "browsers": [v.browser for v in verdicts],
-                    "systems": [v.os for v in verdicts],
-                    "bots": [v.bot_reason is not None for v in verdicts],
-                    "reasons": [v.bot_reason for v in verdicts],
-                })
+                connection.execute(
+                    _SQL["register_user_agents"],
+                    {
+                        "agents": fresh,
+                        "browsers": [v.browser for v in verdicts],
+                        "systems": [v.os for v in verdicts],
+                        "bots": [v.bot_reason is not None for v in verdicts],
+                        "reasons": [v.bot_reason for v in verdicts],
+                    },
+                )
             rows = connection.execute(_SQL["user_agents"], {"agents": sorted(names)})
             self.agents.update({name: Agent(agent_id, is_bot) for name, agent_id, is_bot in rows})
 
@@ -129,7 +132,10 @@ def link_visitors(connection: Connection, staged: Sequence[Staged], bots: set[in
 
 
 def rows(
-    staged: Sequence[Staged], dictionaries: Dictionaries, users: Mapping[int, int], sessions: Mapping[int, UUID]
+    staged: Sequence[Staged],
+    dictionaries: Dictionaries,
+    users: Mapping[int, int],
+    sessions: Mapping[int, UUID],
 ) -> Iterator[tuple[Any, ...]]:
     """The rows of `staged` in the order of schema.event.COLUMNS."""
     for index, (event, batch) in enumerate(staged):

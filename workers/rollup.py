@@ -66,7 +66,7 @@ class Rolled(NamedTuple):
     days: int
 
 
-def run_once(connection: Connection, progress: Callable[[int, int], None] = lambda done, total: None) -> Rolled:
+def run_once(connection: Connection, progress: Callable[[int, int], None] = lambda _done, _total: None) -> Rolled:
     """Roll up everything dirty. `progress` is told (done, total) buckets."""
     connection.execute("SELECT pg_advisory_lock(hashtext(%s))", (_LOCK,))
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
@@ -85,7 +85,7 @@ def run_once(connection: Connection, progress: Callable[[int, int], None] = lamb
             connection.execute("SELECT pg_advisory_unlock(hashtext(%s))", (_LOCK,))
 
 
-def roll(connection: Connection, progress: Callable[[int, int], None] = lambda done, total: None) -> Rolled:
+def roll(connection: Connection, progress: Callable[[int, int], None] = lambda _done, _total: None) -> Rolled:
     """The work itself, inside the caller's transaction: hours, days, then the weeks and months of those days."""
     hours = _claim(connection, HOURS)
     days = _claim(connection, DAYS)
@@ -101,7 +101,7 @@ def roll(connection: Connection, progress: Callable[[int, int], None] = lambda d
 
 def _claim(connection: Connection, family: Family) -> list[dict[str, Any]]:
     with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(_SQL[family.claim]).fetchall()  # type: ignore[call-overload, no-any-return]
+        return cursor.execute(_SQL[family.claim]).fetchall()
 
 
 def _compute(connection: Connection, family: Family, bucket: dict[str, datetime | date | str]) -> None:

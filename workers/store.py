@@ -91,7 +91,10 @@ def split_new(
     """Ask the ledger. Returns the events seen for the first time, and (ordinal, event) of those seen before."""
     if not candidates:
         return [], []
-    keys = {"sites": [s.batch.site_id for _, s in candidates], "event_ids": [s.event.event_id for _, s in candidates]}
+    keys = {
+        "sites": [s.batch.site_id for _, s in candidates],
+        "event_ids": [s.event.event_id for _, s in candidates],
+    }
     unseen = set(connection.execute(_SQL["new_events"], keys).fetchall())
     fresh, repeated = [], []
     for ordinal, s in candidates:
@@ -185,18 +188,19 @@ def _settle(
 def _bury(connection: Connection, entry: Entry, ordinal: int | None, poison: Poison) -> None:
     event = entry.batch.events[ordinal] if entry.batch and ordinal is not None else None
     batch = entry.batch
-    shared = {
-        "ip_prefix": batch.ip_prefix, "country": batch.country, "user_agent": batch.user_agent
-    } if batch else None
-    connection.execute(_SQL["bury"], {
-        "site_id": entry.site_id,
-        "batch_id": entry.batch_id,
-        "event_id": event.event_id if event else None,
-        "received_at": moment(batch.received_at if batch else _entry_time(entry)),
-        "events": _size(entry, ordinal),
-        "raw": as_json(event) if event else entry.payload,
-        "shared": msgspec.json.encode(shared).decode() if shared else None,
-        "reason": poison.reason,
-        "sqlstate": poison.sqlstate,
-        "stream_id": entry.entry_id,
-    })
+    shared = {"ip_prefix": batch.ip_prefix, "country": batch.country, "user_agent": batch.user_agent} if batch else None
+    connection.execute(
+        _SQL["bury"],
+        {
+            "site_id": entry.site_id,
+            "batch_id": entry.batch_id,
+            "event_id": event.event_id if event else None,
+            "received_at": moment(batch.received_at if batch else _entry_time(entry)),
+            "events": _size(entry, ordinal),
+            "raw": as_json(event) if event else entry.payload,
+            "shared": msgspec.json.encode(shared).decode() if shared else None,
+            "reason": poison.reason,
+            "sqlstate": poison.sqlstate,
+            "stream_id": entry.entry_id,
+        },
+    )

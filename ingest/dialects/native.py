@@ -56,12 +56,13 @@ _FIELDS = frozenset(NativeEvent.__struct_fields__)
 
 
 def items(root: Any, single: bool) -> list[Any]:
-    """The events in a decoded body, unread. Raises InvalidBody for what is no batch, TooLarge never."""
+    """The events in a decoded body, unread. Raises InvalidBody for what is no batch."""
     if isinstance(root, list):
         return root
     if isinstance(root, dict):
-        if isinstance(root.get("events"), list):
-            return root["events"]
+        events = root.get("events")
+        if isinstance(events, list):
+            return events
         if single and "events" not in root:
             return [{key: value for key, value in root.items() if key not in ("write_key", "sent_at", "site_id")}]
     raise InvalidBody

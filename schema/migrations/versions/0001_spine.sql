@@ -339,7 +339,7 @@ END $$;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO tripstream_writer;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO tripstream_writer;
 GRANT EXECUTE ON FUNCTION ensure_month TO tripstream_writer;
-GRANT SELECT ON sites, event_types, event_sources, batches, drained, accepted_mirror, users, identities, sessions,
+GRANT SELECT ON schema_version, sites, event_types, event_sources, batches, drained, accepted_mirror, users, identities, sessions,
     trip_interactions, rollup_hourly, daily_events, weekly_events, monthly_events, clock_ticks, events
     TO tripstream_reader;
 

@@ -1,0 +1,72 @@
+"""The pipeline's figures for Prometheus, asked for at each scrape. In: Redis and Postgres. Out: metric families.
+
+They are totals that survive restarts; ingest's own counters (ingest/metrics.py) are per process. Postgres being away
+leaves out its figures and says so in `tripstream_postgres_up`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from redis.exceptions import RedisError
+
+from reports import status
+from schema import db, stream
+from schema.errors import StorageError
+from schema.settings import Settings
+
+
+class Pipeline(Collector):
+    """Collects at scrape time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def describe(self) -> list[Metric]:
+        return []  # or the registry would scrape once just to learn the names
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._of_redis()
+        yield from self._of_postgres()
+
+    def _of_redis(self) -> Iterator[Metric]:
+        try:
+            with stream.connect(self._settings.streams_url, self._settings.redis_seconds_max) as redis:
+                queue = status.queue(redis, self._settings)
+        except (RedisError, OSError):
+            yield _gauge("tripstream_redis_up", "Whether Redis answers.", 0)
+            return
+        yield _gauge("tripstream_redis_up", "Whether Redis answers.", 1)
+        yield _gauge("tripstream_backlog_batches", "Batches that wait to be drained.", queue.batches)
+        yield _gauge("tripstream_backlog_oldest_seconds", "Age of the oldest of them.", queue.oldest_seconds)
+
+    def _of_postgres(self) -> Iterator[Metric]:
+        try:
+            with db.connect(self._settings, "tripstream_reader", statement_seconds_max=2) as connection:
+                rows = status.drained(connection)
+        except (StorageError, psycopg.Error):
+            yield _gauge("tripstream_postgres_up", "Whether Postgres answers.", 0)
+            return
+        yield _gauge("tripstream_postgres_up", "Whether Postgres answers.", 1)
+        for name, text in (
+            ("stored", "Events stored."),
+            ("duplicate", "Events that were stored before."),
+            ("dead", "Events that could not be stored."),
+            ("discarded", "Events dropped on request, by erasure."),
+        ):
+            family = CounterMetricFamily(f"tripstream_events_{name}", text, labels=["site", "lane"])
+            for row in rows:
+                family.add_metric([row["site_id"], str(row["lane"])], row[name])
+            yield family
+        times = SummaryMetricFamily("tripstream_drain_seconds", "Time of drain transactions.", labels=["site", "lane"])
+        for row in rows:
+            times.add_metric([row["site_id"], str(row["lane"])], row["transactions"], row["seconds"])
+        yield times
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)

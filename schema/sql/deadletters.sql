@@ -1,0 +1,35 @@
+-- What could not be stored, and what became of it.
+
+-- name: list
+-- Dead letters, newest first.
+SELECT dead_letter_id, site_id, batch_id, event_id, events, reason, sqlstate, state, created_at, patched_at
+FROM dead_letters
+WHERE (%(site_id)s::text IS NULL OR site_id = %(site_id)s) AND (%(state)s::text IS NULL OR state = %(state)s)
+ORDER BY dead_letter_id DESC
+LIMIT %(limit)s
+
+-- name: get
+-- One dead letter, locked so that two replays of it follow each other.
+SELECT dead_letter_id, site_id, batch_id, event_id, received_at, events, raw, shared, reason, sqlstate, stream_id, state,
+    created_at, patched_at, resolved_at
+FROM dead_letters WHERE dead_letter_id = %(dead_letter_id)s FOR UPDATE
+
+-- name: open_ids
+-- What a replay of everything would replay, oldest first.
+SELECT dead_letter_id FROM dead_letters
+WHERE state = 'dead' AND event_id IS NOT NULL AND (%(site_id)s::text IS NULL OR site_id = %(site_id)s)
+ORDER BY dead_letter_id
+
+-- name: patch
+-- Replaces the event of a dead letter that is still dead.
+UPDATE dead_letters SET raw = %(raw)s, event_id = %(event_id)s, patched_at = now()
+WHERE dead_letter_id = %(dead_letter_id)s AND state = 'dead'
+
+-- name: resolve
+-- The letter is not dead any more.
+UPDATE dead_letters SET state = %(state)s, resolved_at = now() WHERE dead_letter_id = %(dead_letter_id)s
+
+-- name: correct_receipt
+-- One event of the batch turned from dead into stored or duplicate; nothing is accepted again.
+UPDATE batches SET dead = dead - 1, stored = stored + %(stored)s, duplicate = duplicate + %(duplicate)s
+WHERE batch_id = %(batch_id)s

@@ -1,0 +1,39 @@
+-- What operators look at.
+
+-- name: drained
+-- Totals per site and lane.
+SELECT site_id, lane, batches, stored, duplicate, dead, discarded, seconds, transactions, updated_at
+FROM drained ORDER BY site_id, lane
+
+-- name: chores
+-- Each chore's newest tick that a worker finished, and the newest that it should have.
+SELECT chore, max(slot) AS due, max(slot) FILTER (WHERE finished_at IS NOT NULL AND error IS NULL) AS done,
+    (array_agg(error ORDER BY slot DESC) FILTER (WHERE error IS NOT NULL
+        AND slot > now() - interval '1 day'))[1] AS error
+FROM clock_ticks GROUP BY chore ORDER BY chore
+
+-- name: freshness
+-- The newest stored event, the newest rolled-up hour, and what still waits for a rollup.
+SELECT (SELECT max(received_at) FROM batches) AS newest_batch,
+    (SELECT max(hour) FROM rollup_hourly) AS newest_hour,
+    (SELECT count(DISTINCT (site_id, hour)) FROM dirty_hours) AS dirty_hours,
+    (SELECT count(DISTINCT (site_id, date)) FROM dirty_days) AS dirty_days
+
+-- name: rate
+-- Events stored in the last minute and hour, by their batches' receipts.
+SELECT coalesce(sum(stored) FILTER (WHERE batch_id >= %(minute)s), 0)::bigint, coalesce(sum(stored), 0)::bigint
+FROM batches WHERE batch_id >= %(hour)s
+
+-- name: dead_by_reason
+-- What fails most, by event type and reason.
+SELECT coalesce(convert_from(raw, 'UTF8')::jsonb ->> 'event_type', 'unreadable') AS event_type, reason,
+    sum(events)::bigint AS events
+FROM dead_letters WHERE state = 'dead' AND event_id IS NOT NULL GROUP BY 1, 2
+UNION ALL
+SELECT 'unreadable', reason, sum(events)::bigint FROM dead_letters
+WHERE state = 'dead' AND event_id IS NULL GROUP BY 2
+ORDER BY 3 DESC LIMIT 20
+
+-- name: version
+-- The schema's version, and the server's.
+SELECT (SELECT version_num FROM schema_version), current_setting('server_version_num')::int

@@ -1,0 +1,109 @@
+"""Real servers for every test that asks: one Postgres and one Valkey for the whole run, a fresh database for each.
+
+In: nothing; the environment's own DATABASE_URL and TRIPSTREAM_* are set aside. Out: fixtures. A server that does not
+start is an error, never a skip. After kill -9 of pytest the servers end by themselves (Linux).
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+
+from schema import migrate
+from schema.settings import Settings
+from tripstream.embedded_postgres import DATABASE, Postgres
+from tripstream.embedded_valkey import Valkey
+
+for _name in [n for n in os.environ if n.startswith("TRIPSTREAM_") or n.endswith(("DATABASE_URL", "REDIS_URL"))]:
+    del os.environ[_name]
+
+# What a crash of the machine would lose, no test can see; clones of the database cost half as much.
+UNSYNCED = {"fsync": "off", "full_page_writes": "off"}
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Servers:
+    """A Postgres and a Valkey; `settings` points at them."""
+
+    postgres: Postgres
+    valkey: Valkey
+
+    def settings(self, database: str = DATABASE, **overrides: object) -> Settings:
+        values = {
+            "database_url": self.postgres.url(database),
+            "redis_url": self.valkey.url(),
+            "state": self.postgres.state,
+        }
+        return Settings(**values | overrides)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def state() -> Iterator[Path]:
+    """An empty state directory, short enough for sockets and open to the servers' user when we are root."""
+    with _state() as path:
+        yield path
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """The servers that every test shares. Do not kill these: ask for `own_servers`."""
+    with _state() as path, _running(path, UNSYNCED) as both:
+        migrate.upgrade(both.settings())
+        yield both
+
+
+@pytest.fixture
+def settings(servers: Servers) -> Iterator[Settings]:
+    """Settings for a migrated database of this test's own, and an empty Valkey."""
+    name = f"test_{next(_numbers)}"
+    with redis.Redis.from_url(servers.valkey.url()) as client:
+        client.flushall()
+    with psycopg.connect(servers.postgres.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE}")
+        yield servers.settings(name)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def own_servers() -> Iterator[Callable[[], Servers]]:
+    """Makes private servers, migrated and with every durability setting on, that a test may kill and start again."""
+    with ExitStack() as stack:
+
+        def make() -> Servers:
+            both = stack.enter_context(_running(stack.enter_context(_state()), {}))
+            migrate.upgrade(both.settings())
+            return both
+
+        yield make
+
+
+@contextmanager
+def _state() -> Iterator[Path]:
+    """A directory outside pytest's own, which is closed to other users and too long for a socket."""
+    path = Path(tempfile.mkdtemp(prefix="tripstream-", dir="/tmp")).resolve()
+    path.chmod(0o711)  # when we are root, the servers' user passes through
+    yield path
+    shutil.rmtree(path)
+
+
+@contextmanager
+def _running(state: Path, options: dict[str, str]) -> Iterator[Servers]:
+    both = Servers(Postgres(state, options), Valkey(state, bytes_max=256 << 20))
+    try:
+        both.postgres.start()
+        both.valkey.start()
+        yield both
+    finally:
+        both.valkey.stop(immediate=True)
+        both.postgres.stop(immediate=True)

@@ -1,0 +1,88 @@
+"""Everything from one origin: `uvicorn tripstream.app:app`. In: HTTP. Out: ingest's routes, and those that need
+Postgres. Stateless: run as many as needed.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import psycopg
+from fastapi import FastAPI, Request
+from prometheus_client import REGISTRY
+from pydantic import BaseModel
+
+from ingest.app import Ingest, accepting, add_service_routes
+from reports import status
+from reports.metrics import Pipeline
+from schema import db, migrate
+from schema import settings as config
+from schema.errors import StorageError, Unauthorized
+from schema.settings import Settings
+
+
+class Processed(BaseModel):
+    """What `POST /process-events` did: events drained meanwhile, and site days rolled up."""
+
+    success: bool
+    processed: int
+    aggregated_days: int
+
+
+def create(settings: Settings | None = None) -> Ingest:
+    """The whole web application."""
+    chosen = settings or config.load()
+
+    @asynccontextmanager
+    async def lifespan(app: Ingest) -> AsyncIterator[None]:
+        pipeline = Pipeline(chosen)
+        REGISTRY.register(pipeline)
+        async with accepting(app) as gate:
+            app.state.gate = gate
+            yield
+        REGISTRY.unregister(pipeline)
+
+    app = Ingest(chosen, lifespan=lifespan)
+    add_service_routes(app, _not_ready(chosen))
+    _add_admin_routes(app, chosen)
+    return app
+
+
+def _add_admin_routes(app: FastAPI, settings: Settings) -> None:
+    @app.post("/process-events", summary="Drain what is queued, then roll up (admin key)")
+    def process_events(request: Request) -> Processed:
+        require_admin(request, settings)
+        from workers import process  # RQ comes with it: only processes that are asked to drain load it
+
+        with db.wrapped():
+            done = process.process_events(settings)
+        return Processed(success=True, processed=done.events, aggregated_days=done.days)
+
+
+def require_admin(request: Request, settings: Settings) -> None:
+    """Let the admin key in, sent as `Authorization: Bearer …`. Raises Unauthorized."""
+    expected = settings.admin_key.get_secret_value()
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    matches = secrets.compare_digest(given.strip().encode(), expected.encode())
+    if not expected or scheme.lower() != "bearer" or not matches:
+        raise Unauthorized("This needs the admin key: send it as Authorization: Bearer KEY (TRIPSTREAM_ADMIN_KEY).")
+
+
+def _not_ready(settings: Settings) -> Callable[[], list[str]]:
+    def reasons() -> list[str]:
+        try:
+            with db.connect(settings, "tripstream_reader", statement_seconds_max=2) as connection:
+                applied, _ = status.schema_version(connection)
+        except (StorageError, psycopg.Error):
+            return ["Postgres cannot be reached, or was never migrated"]
+        return [] if applied == migrate.head() else [f"the schema is at {applied}: run `tripstream migrate`"]
+
+    return reasons
+
+
+def __getattr__(name: str) -> Ingest:
+    """`tripstream.app:app`, made when a server asks for it: importing this module reads no setting."""
+    if name == "app":
+        return create()
+    raise AttributeError(name)

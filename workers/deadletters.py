@@ -1,0 +1,127 @@
+"""Dead letters: shown, patched, replayed. In: ids. Out: the event stored after all, or the reason why still not.
+
+A replay stores through the ledger like any event and changes the letter's state in the same transaction, so doing it
+twice, or racing another, changes nothing. It is not accepted again: the receipt's `dead` turns into `stored`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import psycopg
+from psycopg.rows import dict_row
+
+from schema.db import Connection
+from schema.errors import InvalidEvent, NotFound
+from schema.event import MICROSECOND, Batch, Event, as_json, from_json
+from schema.settings import Settings
+from schema.sql import load
+from workers.drain import is_poison, lane_lock
+from workers.resolve import Dictionaries, Staged
+from workers.store import add_drained, split_new, write
+from workers.verify import REPLAYS
+
+_SQL = load("deadletters")
+
+
+class Replay(NamedTuple):
+    """What became of one replay: replayed, duplicate (it was stored meanwhile), already resolved, or dead still."""
+
+    dead_letter_id: int
+    verdict: str
+    reason: str = ""
+
+
+def listed(connection: Connection, site_id: str | None, state: str | None, limit: int) -> list[dict[str, Any]]:
+    """Dead letters, newest first. `state`: dead, replayed, duplicate, or None for all."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(_SQL["list"], {"site_id": site_id, "state": state, "limit": limit}).fetchall()
+
+
+def show(connection: Connection, dead_letter_id: int) -> dict[str, Any]:
+    """One dead letter; `event` is it as JSON, or None where not even that could be read. Raises NotFound."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(_SQL["get"], {"dead_letter_id": dead_letter_id}).fetchone()
+    if row is None:
+        raise NotFound(f"There is no dead letter {dead_letter_id}: see `tripstream deadletters list`.")
+    raw = bytes(row.pop("raw"))
+    readable = row["event_id"] is not None
+    return row | {"raw": raw, "event": msgspec.json.decode(raw) if readable else None}
+
+
+def patch(connection: Connection, dead_letter_id: int, changes: dict[str, Any]) -> Event:
+    """Change fields of a dead event; null clears one. Raises NotFound, or InvalidEvent naming the wrong field."""
+    with connection.transaction():
+        letter = show(connection, dead_letter_id)
+        if letter["event"] is None or letter["state"] != "dead":
+            why = "cannot be read as an event" if letter["event"] is None else f"is {letter['state']} already"
+            raise InvalidEvent("not_patchable", f"Dead letter {dead_letter_id} {why}.")
+        merged = {k: v for k, v in (letter["event"] | changes).items() if v is not None}
+        try:
+            event = from_json(msgspec.json.encode(merged))
+        except msgspec.ValidationError as error:
+            raise InvalidEvent("invalid_field", f"The patched event does not fit: {error}") from None
+        values = {"dead_letter_id": dead_letter_id, "raw": as_json(event), "event_id": event.event_id}
+        connection.execute(_SQL["patch"], values)
+    return event
+
+
+def open_ids(connection: Connection, site_id: str | None = None) -> list[int]:
+    """Ids of the dead letters that a replay of everything would replay."""
+    return [row[0] for row in connection.execute(_SQL["open_ids"], {"site_id": site_id})]
+
+
+def replay(connection: Connection, ids: Sequence[int], settings: Settings) -> list[Replay]:
+    """Store these events after all, one transaction each."""
+    connection.execute(load("drain")["make_stage"])
+    with lane_lock(connection, REPLAYS, wait=True):
+        return [_replay(connection, dead_letter_id, settings) for dead_letter_id in ids]
+
+
+def _replay(connection: Connection, dead_letter_id: int, settings: Settings) -> Replay:
+    dictionaries = Dictionaries()
+    try:
+        staged = _staged(show(connection, dead_letter_id))
+        if staged is None:
+            return Replay(dead_letter_id, "dead", "it cannot be read as an event")
+        dictionaries.learn(connection, [staged])
+        with connection.transaction():
+            letter = show(connection, dead_letter_id)
+            if letter["state"] != "dead":
+                return Replay(dead_letter_id, "already resolved", letter["state"])
+            fresh, _ = split_new(connection, [(0, staged)])
+            write(connection, fresh, dictionaries, settings)
+            _settle(connection, letter, stored=len(fresh))
+    except psycopg.Error as error:
+        if not is_poison(error):
+            raise
+        return Replay(dead_letter_id, "dead", error.diag.message_primary or str(error))
+    return Replay(dead_letter_id, "replayed" if fresh else "duplicate")
+
+
+def _settle(connection: Connection, letter: dict[str, Any], stored: int) -> None:
+    duplicate = 1 - stored
+    state = {"dead_letter_id": letter["dead_letter_id"], "state": "replayed" if stored else "duplicate"}
+    connection.execute(_SQL["resolve"], state)
+    receipt = {"batch_id": letter["batch_id"], "stored": stored, "duplicate": duplicate}
+    connection.execute(_SQL["correct_receipt"], receipt)
+    done = Counter(stored=stored, duplicate=duplicate, dead=-1)
+    add_drained(connection, REPLAYS, {letter["site_id"]: done}, 0.0)
+
+
+def _staged(letter: dict[str, Any]) -> Staged | None:
+    if letter["event"] is None:
+        return None
+    event = from_json(letter["raw"])
+    shared = letter["shared"] or {}
+    batch = Batch(
+        site_id=letter["site_id"],
+        batch_id=letter["batch_id"],
+        received_at=round(letter["received_at"].timestamp() * MICROSECOND),
+        events=[event],
+        **shared,
+    )
+    return Staged(event, batch)
