@@ -34,7 +34,7 @@ class Ingest(FastAPI):
     def __init__(self, settings: Settings, **options: Any) -> None:
         self.hot: dict[str, ASGIApp] = {}
         self.settings = settings
-        super().__init__(title="Tripstream", version="0.1.0", **options)
+        super().__init__(title="Tripstream", version="0.1.0", docs_url=None, redoc_url=None, **options)
         self.add_exception_handler(HTTPException, _answer_http)
         self.add_exception_handler(TripstreamError, _answer_error)
 
@@ -74,16 +74,17 @@ def mount(app: Ingest, gate: Gate, group: commit.GroupCommit, redis: Redis) -> N
 @asynccontextmanager
 async def accepting(app: Ingest) -> AsyncIterator[Gate]:
     """Redis, gate and routes for as long as the app runs; requests under way are answered before it ends."""
-    redis = commit.connect(app.settings)
+    redis, appending = commit.connect(app.settings), commit.connect(app.settings)
     gate = Gate(redis, app.settings)
     await gate.sample()
-    mount(app, gate, commit.GroupCommit(commit.connect(app.settings)), redis)
+    mount(app, gate, commit.GroupCommit(appending), redis)
     watching = asyncio.create_task(gate.watch())
     try:
         yield gate
     finally:
         watching.cancel()
         await redis.aclose()
+        await appending.aclose()
 
 
 def create(settings: Settings | None = None) -> Ingest:

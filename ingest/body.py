@@ -23,15 +23,22 @@ def headers(scope: Scope) -> dict[bytes, bytes]:
     return dict(scope["headers"])
 
 
+def announced(header: dict[bytes, bytes], limit: int) -> int:
+    """How many bytes may come: what Content-Length says, else the limit. Raises TooLarge before a byte is read."""
+    length = header.get(b"content-length", b"")
+    if not length.isdigit():
+        return limit
+    if len(length) > 18 or int(length) > limit:  # int() itself refuses thousands of digits
+        raise TooLarge(f"The body has {length[:18].decode()} bytes; at most {limit} are accepted.")
+    return int(length)
+
+
 async def read(receive: Receive, header: dict[bytes, bytes], settings: Settings) -> bytes:
     """The body, decompressed and taken out of a form. Raises TooLarge, SlowSender, UnsupportedEncoding, InvalidBody.
 
-    A body over the limit is refused by its Content-Length before it is read, and cut off while it is read.
+    Whatever Content-Length said, a body over the limit is cut off while it is read.
     """
     limit = settings.body_bytes_max
-    length = header.get(b"content-length", b"")
-    if length.isdigit() and int(length) > limit:
-        raise TooLarge(f"The body has {int(length)} bytes; at most {limit} are accepted.")
     try:
         async with asyncio.timeout(settings.body_seconds_max):
             raw = await _receive(receive, limit)

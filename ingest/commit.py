@@ -7,6 +7,7 @@ time-out is Busy: the outcome is then unknown, and the same batch with the same 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -16,11 +17,12 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from schema import stream
-from schema.errors import Busy
+from schema.errors import Busy, TripstreamError
 from schema.event import Batch
 from schema.settings import Settings
 
 _GROUP_MAX = 256
+logger = logging.getLogger("tripstream.ingest")
 
 
 class _Waiting(NamedTuple):
@@ -62,11 +64,16 @@ class GroupCommit:
     async def _run(self) -> None:
         while self._waiting:
             group, self._waiting = self._waiting[:_GROUP_MAX], self._waiting[_GROUP_MAX:]
-            failure: Busy | None = None
+            failure: TripstreamError | None = None
             try:
                 await self._commit(group)
             except (RedisError, OSError, TimeoutError):
                 failure = Busy("The queue did not confirm in time. Send the same batch, with the same ids, again.")
+            except Exception:  # a mistake of ours: nobody may wait for ever, now or later
+                logger.exception("unexpected error while appending")
+                failure = TripstreamError()
+            if failure is not None:  # whoever waits behind would only wait for the next time-out
+                group, self._waiting = group + self._waiting, []
             for member in group:
                 if member.done.cancelled():
                     continue

@@ -6,6 +6,7 @@ before the answer the sender resends, and the ledger makes the resend harmless.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from typing import Any
 
@@ -23,6 +24,7 @@ from schema.errors import InvalidBody
 from schema.event import Batch, Event, new_id, now
 
 _USER_AGENT_MAX = 500
+logger = logging.getLogger("tripstream.ingest")
 
 
 class EventsEndpoint:
@@ -84,6 +86,8 @@ async def commit(to: GroupCommit, lanes: int, batch: Batch, parsed: Parsed) -> N
         await to.append(0, batch.site_id, None, reasons)
     for refusal in parsed.rejected:
         metrics.REJECTED.labels(refusal.code).inc()
+    if reasons:
+        logger.info("events refused", extra={"batch_id": str(batch.batch_id), "reasons": dict(reasons)})
 
 
 def receipt(batch: Batch, parsed: Parsed, durability: str) -> dict[str, Any]:

@@ -102,7 +102,7 @@ class Gate:
             try:
                 self.registry = registry.decode(document)
                 self._document = document
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError):
                 logger.error("the registry document cannot be read; the last good one stays in force")
 
     def _site_of(self, scope: Scope, header: dict[bytes, bytes], named: dict[str, Any], known: Registry) -> str:

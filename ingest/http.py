@@ -57,8 +57,7 @@ class Route:
         await _respond(send, status, payload, header, retry_after)
 
     async def _handle(self, scope: Scope, header: dict[bytes, bytes], receive: Receive) -> Answer:
-        length = header.get(b"content-length", b"")
-        size = int(length) if length.isdigit() else self._settings.body_bytes_max
+        size = body.announced(header, self._settings.body_bytes_max)
         self._gate.enter(size)
         try:
             return await self._handler(scope, header, await body.read(receive, header, self._settings))
@@ -89,6 +88,8 @@ async def _respond(
             (b"access-control-allow-origin", b"*"),
             (b"access-control-expose-headers", b"retry-after"),
         ]
+    if status in (408, 413):  # the rest of the body is on its way and will not be read
+        headers.append((b"connection", b"close"))
     if retry_after is not None:
         headers.append((b"retry-after", b"%d" % retry_after))
     await send({"type": "http.response.start", "status": status, "headers": headers})

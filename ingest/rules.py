@@ -125,8 +125,8 @@ def page(page_url: str | None, path: str | None) -> tuple[str | None, str | None
     except ValueError:
         return path, None
     utm = None
-    if "utm_" in parts.query:
-        found = {k: v for k, v in parse_qsl(parts.query, max_num_fields=1000) if k in _UTM}
+    if "utm_" in parts.query:  # %00 is decoded here, after refuse_nul has looked
+        found = {k: v for k, v in parse_qsl(parts.query) if k in _UTM and "\0" not in v}
         utm = msgspec.json.encode(found).decode() if found else None
     return path if path is not None else parts.path or "/", utm
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import psycopg
+from psycopg.rows import dict_row
 from redis import Redis
 
 from schema import db, stream
@@ -57,3 +58,14 @@ def add_site(connection: db.Connection, site: dict[str, Any]) -> str:
     except psycopg.errors.InvalidParameterValue:
         raise ConfigError(f"{site['time_zone']!r} is no time zone: give a name like Asia/Jerusalem") from None
     return key
+
+
+def listed(connection: db.Connection) -> list[dict[str, Any]]:
+    """Every site with its rules and what it has been sent."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(load("sites")["list_sites"]).fetchall()
+
+
+def ids(connection: db.Connection) -> list[str]:
+    """Every site's id."""
+    return [row[0] for row in connection.execute(load("sites")["site_ids"])]

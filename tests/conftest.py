@@ -56,6 +56,13 @@ def state() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
+def own_state() -> Iterator[Callable[[], Path]]:
+    """Makes further ones, which live until the end of the run."""
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(_state())
+
+
+@pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     """The servers that every test shares. Do not kill these: ask for `own_servers`."""
     with _state() as path, _running(path, UNSYNCED) as both:

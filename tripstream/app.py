@@ -20,6 +20,7 @@ from schema import db, migrate
 from schema import settings as config
 from schema.errors import StorageError, Unauthorized
 from schema.settings import Settings
+from tripstream.docs import add_docs
 
 
 class Processed(BaseModel):
@@ -46,6 +47,7 @@ def create(settings: Settings | None = None) -> Ingest:
     app = Ingest(chosen, lifespan=lifespan)
     add_service_routes(app, _not_ready(chosen))
     _add_admin_routes(app, chosen)
+    add_docs(app)
     return app
 
 

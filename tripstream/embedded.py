@@ -120,8 +120,8 @@ class Server:
 
     def hurry(self) -> None:
         """Make a `stop` under way in another thread an immediate one."""
-        if self._process:
-            self._process.send_signal(self.hurry_signal)
+        if process := self._process:
+            process.send_signal(self.hurry_signal)
 
     def kill(self) -> None:
         """kill -9, for tests. `start` again afterwards."""

@@ -1,7 +1,8 @@
 """Embedded Postgres, from a wheel's programs.
 
 In: the state directory, and options that tests override. Out: a cluster `pg<major>` in it, with the database
-`tripstream`, on a Unix socket. A killed initdb leaves no half cluster: it works in a directory of another name.
+`tripstream`, on a Unix socket. A first start that is killed leaves no half cluster: both are made in a directory of
+another name.
 """
 
 from __future__ import annotations
@@ -12,9 +13,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
 from urllib.parse import quote
 
 from schema.errors import ConfigError, StorageError
@@ -39,6 +39,7 @@ TUNING = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",
+    "max_logical_replication_workers": "0",  # one idle process less
     "log_error_verbosity": "terse",  # COPY's CONTEXT would quote visitors' rows in the log
     "cluster_name": DATABASE,
 }
@@ -57,15 +58,6 @@ class Postgres(Server):
 
     def url(self, database: str = DATABASE) -> str:
         return f"postgresql://postgres@/{database}?host={quote(str(self.sockets), safe='/')}&port=5432"
-
-    def start(self, seconds: float = 60.0) -> Self:
-        super().start(seconds)
-        try:
-            self._create_database()
-        except BaseException:
-            self.stop(immediate=True)
-            raise
-        return self
 
     def argv(self) -> list[str]:
         programs, major = binaries.postgres(self.state)
@@ -102,13 +94,10 @@ class Postgres(Server):
         own_dir(fresh)
         locale = ("--locale=C", "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
         memory = [f for name, value in _shared_memory().items() for f in ("-c", f"{name}={value}")]
-        made = subprocess.run(
-            [programs / "initdb", "-D", fresh, "-U", "postgres", "--auth-local=trust", "--auth-host=reject",
-             "--no-instructions", *locale, *memory],
-            cwd="/", env=self.environment(), capture_output=True, text=True, check=False, **self.as_server_user(),
-        )  # fmt: skip
-        if made.returncode:
-            raise StorageError(f"initdb failed: {made.stderr.strip()[-800:]}")
+        trust = ("--auth-local=trust", "--auth-host=reject", "--no-instructions")  # the socket is 0700
+        self._run("initdb", [programs / "initdb", "-D", fresh, "-U", "postgres", *trust, *locale, *memory])
+        single = [programs / "postgres", "--single", "-j", "-c", "exit_on_error=on", "-D", fresh, "postgres"]
+        self._run("making the database", single, f"CREATE DATABASE {DATABASE};\n\n")
         fresh.rename(self.data)
 
     def _check_account(self) -> None:
@@ -120,13 +109,19 @@ class Postgres(Server):
                 f"user id {uid} has no passwd entry, and Postgres needs one: add it, or set DATABASE_URL"
             ) from None
 
-    def _create_database(self) -> None:
-        import psycopg  # heavy, and not needed by those who only ask for the URL
-
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
-            if not found:
-                connection.execute(f"CREATE DATABASE {DATABASE}")
+    def _run(self, what: str, argv: Sequence[object], statement: str = "") -> None:
+        done = subprocess.run(
+            [str(part) for part in argv],
+            input=statement,
+            cwd="/",
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            **self.as_server_user(),
+        )
+        if done.returncode:
+            raise StorageError(f"{what} failed: {done.stderr.strip()[-800:]}")
 
 
 def _machine_options(programs: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from schema.errors import TripstreamError
 from tripstream.children import Undertaker, die_with_parent
@@ -72,27 +72,28 @@ class _Child:
     def send(self, number: signal.Signals) -> None:
         """Send a signal; SIGKILL goes to everything it forked as well."""
         if self.process and self.process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, number) if number == signal.SIGKILL else self.process.send_signal(number)
 
 
-@dataclass
 class Supervisor:
     """`run` it once, from the main thread."""
 
-    servers: Sequence[Server]
-    layers: Sequence[Sequence[App]]
-    environment: Mapping[str, str]
-    patience: Patience = field(default_factory=Patience)
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        servers: Sequence[Server],
+        layers: Sequence[Sequence[App]],
+        environment: Mapping[str, str],
+        patience: Patience = Patience(),
+    ) -> None:
+        self.servers, self.layers, self.patience = servers, layers, patience
+        self.environment = {**environment, "PYTHONUNBUFFERED": "1"}
         self._children: list[list[_Child]] = []
         self._done = asyncio.Event()
         self._code = 0
         self._hurried = False
         self._undertaker = Undertaker()
-        names = [SYSTEM, *(app.name for layer in self.layers for app in layer)]
-        self._width = max(map(len, names))
+        self._width = max(len(SYSTEM), *(len(app.name) for layer in layers for app in layer))
 
     async def run(self, started: Callable[[], None]) -> int:
         """Start the layers, call `started`, and return once everything, the servers included, has stopped."""
@@ -153,15 +154,16 @@ class Supervisor:
             try:
                 code = await self._once(child)
             except OSError as error:
-                return self._fail(f"{child.app.name} cannot be started: {error}")
+                self._fail(f"{child.app.name} cannot be started: {error}")
+                break
             if self._done.is_set():
-                return None
+                break
             pause = failures.after(loop.time() - began)
             if pause is None or not child.is_up:
-                return self._fail(f"{child.app.name} ended with {code}{'' if child.is_up else ' while starting'}")
+                self._fail(f"{child.app.name} ended with {code}{'' if child.is_up else ' while starting'}")
+                break
             self.say(SYSTEM, f"{child.app.name} ended with {code}; starting it again in {pause:.1f} s")
             await self._pause(pause)
-        return None
 
     async def _once(self, child: _Child) -> int:
         """One life of an app process."""
@@ -170,7 +172,7 @@ class Supervisor:
             # The pipe is ours and not asyncio's, whose wait() would, in some versions, wait for a grandchild too.
             child.process = await asyncio.create_subprocess_exec(
                 *child.app.argv, stdin=asyncio.subprocess.DEVNULL, stdout=writing, stderr=writing,
-                env={**self.environment, "PYTHONUNBUFFERED": "1"}, start_new_session=True,
+                env=self.environment, start_new_session=True,
                 preexec_fn=die_with_parent(signal.SIGKILL),
             )  # fmt: skip
         except BaseException:
@@ -215,21 +217,26 @@ class Supervisor:
         while not await self._pause(self.patience.poll_seconds):
             if (code := server.poll()) is None:
                 continue
+            self.say(SYSTEM, f"{server.name} ended with {code}; starting it again")
             pause = failures.after(loop.time() - began)
             if pause is None:
-                return self._fail(f"{server.name} ended too often; see {server.log}")
-            self.say(SYSTEM, f"{server.name} ended with {code}; starting it again")
+                self._fail(f"{server.name} ended too often; see {server.log}")
+                break
             began = loop.time()
             try:
-                server.launch()  # here and not in a thread: the kernel ties its death to the thread that forks
-                self._tell_undertaker()
-                while not server.ready() and not await self._pause(0.02):
-                    pass
+                await self._start_again(server)
             except TripstreamError as error:
-                return self._fail(str(error))
-            if await self._pause(pause):
+                self._fail(str(error))
                 break
-        return None
+            await self._pause(pause)
+
+    async def _start_again(self, server: Server) -> None:
+        server.launch()  # not in a thread: the kernel ties the server's death to the thread that forks it
+        self._tell_undertaker()
+        while not server.ready():
+            if await self._pause(0.02):
+                return
+        self.say(SYSTEM, f"{server.name} is back")
 
     async def _pause(self, seconds: float) -> bool:
         """Sleep, or return True at once when we are to stop."""
@@ -261,19 +268,19 @@ class Supervisor:
     def _on_signal(self, number: signal.Signals) -> None:
         if not self._done.is_set():
             self.say(SYSTEM, f"{number.name}: stopping; once more to hurry")
-            return self._done.set()
+            self._done.set()
+            return
         self.say(SYSTEM, f"{number.name}: hurrying")
         self._hurried = True
         for child in self._all_children():
             child.send(signal.SIGKILL)
         for server in self.servers:
             server.hurry()
-        return None
 
     def _all_children(self) -> Iterator[_Child]:
         return (child for children in self._children for child in children)
 
     def _tell_undertaker(self) -> None:
         alive = [c.process.pid for c in self._all_children() if c.process and c.process.returncode is None]
-        servers = [(s.stop_signal, s.pid) for s in self.servers if s.poll() is None and s.started]
+        servers = [(s.stop_signal, s.pid) for s in self.servers if s.poll() is None]
         self._undertaker.watch([*((signal.SIGKILL, -pid) for pid in alive), *servers])

@@ -102,9 +102,10 @@ class Drain:
             except (pg.SerializationFailure, pg.DeadlockDetected):
                 if attempt == _TRIES_MAX - 1:
                     raise
-        if outcome.dead or logger.isEnabledFor(logging.DEBUG):
-            batches = [str(entry.batch_id) for entry in chunk[:5]]
-            logger.warning("events could not be stored", extra={"dead": outcome.dead, "batches": batches})
+        if outcome.batches:
+            figures = {"batches": outcome.batches, "stored": len(outcome.stored), "duplicate": outcome.duplicate}
+            first = {"lane": self.lane, "batch_id": str(chunk[0].batch_id), "dead": outcome.dead}
+            logger.log(logging.WARNING if outcome.dead else logging.INFO, "drained", extra=first | figures)
         return outcome
 
     def _find_poison(self, entry: Entry, error: psycopg.Error) -> dict[tuple[UUID, int], Poison]:

@@ -1,0 +1,65 @@
+# One command does everything: `make up`. It needs make and Python 3.11 or newer, nothing else.
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PIP := $(RUN) -m pip --disable-pip-version-check
+COMPILE := uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
+	--no-annotate --no-header --extra embedded --group build
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help up test check bench chaos lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+up: $(VENV)/run.stamp ## Start everything on http://127.0.0.1:8000; Ctrl-C stops it
+	@exec $(RUN) -m tripstream up
+
+test: $(VENV)/dev.stamp ## Run the whole test suite, on servers of its own (ARGS="-k word")
+	@exec $(RUN) -m pytest $(ARGS)
+
+check: $(VENV)/dev.stamp ## Lint, format, types
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+bench: $(VENV)/dev.stamp ## Measure, and print the figures
+	@exec $(RUN) -m bench $(ARGS)
+
+chaos: $(VENV)/dev.stamp ## Kill things while events flow, and count what is left
+	@exec $(RUN) -m pytest tests/chaos $(ARGS)
+
+lock: ## Pin the newest versions that pyproject.toml allows, with hashes
+	$(call require-python)
+	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	$(PYTHON) -m venv "$$dir"; "$$dir/bin/python" -m pip install --disable-pip-version-check -q uv; \
+	PATH="$$dir/bin:$$PATH"; set -x; \
+	$(COMPILE) pyproject.toml -o requirements/run.txt; \
+	$(COMPILE) --group dev pyproject.toml -o requirements/dev.txt
+
+clean: ## Remove the virtual environment and every cache; your data stays
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/run.stamp: requirements/run.txt pyproject.toml
+	$(call install,requirements/run.txt)
+
+$(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
+	$(call install,requirements/dev.txt)
+
+# A virtual environment that an interrupt cut short has no working pip: it is made anew.
+define install
+	$(call require-python)
+	@$(PIP) --version >/dev/null 2>&1 || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV); }
+	@echo "installing $(1) into $(VENV)"
+	@$(PIP) install -q --require-hashes -r $(1)
+	@$(PIP) install -q --no-deps --no-build-isolation -e .
+	@touch $@
+endef
+
+define require-python
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or say make PYTHON=/path/to/python3" >&2; exit 1; }
+endef

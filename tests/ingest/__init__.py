@@ -1,0 +1,1 @@
+"""Tests of the accept path: bytes in, Redis, 202."""

@@ -1,0 +1,222 @@
+"""`tripstream up` and the commands that find what it started; stand-ins take the place of the app processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+from pydantic import SecretStr
+
+from schema.errors import ConfigError
+from schema.registry import KEY
+from schema.settings import Settings
+from tests.conftest import Servers
+from tests.tripstream.waiting import gone, until
+from tripstream import running
+from tripstream.state import claim
+from tripstream.up import environment, layers, refuse_taken_port
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Up:
+    """One `tripstream up` and its log."""
+
+    def __init__(self, state: Path, log: Path, **variables: str) -> None:
+        self.state, self.path = state, log
+        self.environment = (
+            os.environ | {"TRIPSTREAM_STATE": str(state), "TRIPSTREAM_PORT": str(free_port())} | variables
+        )
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.tripstream.standalone_up", "up"],
+                stdout=out,
+                stderr=out,
+                env=self.environment,
+            )
+
+    def log(self) -> str:
+        return self.path.read_text()
+
+    def is_up(self) -> Up:
+        until(lambda: "Tripstream is up" in self.log() or self.process.poll() is not None, "it is up", 60)
+        assert self.process.poll() is None, self.log()
+        return self
+
+    def ends(self) -> int:
+        until(lambda: self.process.poll() is not None, "it ends")
+        return self.process.wait()
+
+    def server_pids(self) -> list[int]:
+        (cluster,) = self.state.glob("pg[0-9]*")
+        return [
+            int((place).read_text().split()[0])
+            for place in (cluster / "postmaster.pid", self.state / "valkey" / "valkey.pid")
+        ]
+
+
+@pytest.fixture
+def up(state: Path, tmp_path: Path) -> Iterator[Callable[..., Up]]:
+    made: list[Up] = []
+
+    def start(**variables: str) -> Up:
+        made.append(Up(state, tmp_path / f"log{len(made)}", **variables))
+        return made[-1]
+
+    yield start
+    pids = [pid for one in made if one.process.poll() is None for pid in one.server_pids()]
+    for one in made:
+        one.process.kill()
+        one.process.wait()
+    until(lambda: all(map(gone, pids)), "the servers end")
+
+
+def test_up_migrates_announces_and_says_where_it_is(up: Callable[..., Up]) -> None:
+    one = up().is_up()
+    known = running.connect(Settings(state=one.state))
+    with psycopg.connect(known.database_url) as connection:
+        assert connection.execute("SELECT count(*) FROM sites").fetchone() is not None
+    with redis.Redis.from_url(known.redis_url) as client:
+        assert client.exists(KEY)
+    assert f"http://127.0.0.1:{one.environment['TRIPSTREAM_PORT']}" in one.log()
+    assert str(one.state) in one.log()
+
+
+def test_other_commands_find_the_servers_while_up_runs(up: Callable[..., Up]) -> None:
+    one = up().is_up()
+    shown = subprocess.run(
+        [sys.executable, "-m", "tripstream", "dsn"], env=one.environment, capture_output=True, text=True, check=True
+    )
+    with psycopg.connect(shown.stdout.strip()) as connection:
+        assert connection.execute("SELECT current_database()").fetchone() == ("tripstream",)
+
+
+def test_the_admin_key_is_private_given_to_children_and_kept(up: Callable[..., Up]) -> None:
+    one = up().is_up()
+    path = one.state / "admin.key"
+    key = path.read_text().strip()
+    assert len(key) >= 32
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert (one.state / "running.json").stat().st_mode & 0o777 == 0o600
+    until(lambda: f"TRIPSTREAM_ADMIN_KEY = {key}" in one.log(), "a child has the key")
+    one.process.terminate()
+    assert one.ends() == 0
+    assert running_key(up().is_up()) == key
+
+
+def running_key(one: Up) -> str:
+    return running.connect(Settings(state=one.state)).admin_key.get_secret_value()
+
+
+def test_a_second_up_on_the_same_state_is_refused(up: Callable[..., Up]) -> None:
+    one = up().is_up()
+    second = up()
+    assert second.ends() == 2
+    assert re.search(
+        rf"^tripstream: another tripstream is already running on {one.state}, pid {one.process.pid}; stop it or set "
+        r"TRIPSTREAM_STATE$",
+        second.log(),
+    )
+    assert running_key(one)  # it did not take the first one's file away
+
+
+def test_a_taken_port_is_told_before_anything_starts(up: Callable[..., Up]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        one = up(TRIPSTREAM_PORT=str(port))
+        assert one.ends() == 2
+    assert one.log() == (
+        f"tripstream: port {port} on 127.0.0.1 is taken: "
+        "stop what listens there, or set TRIPSTREAM_PORT to another port\n"
+    )
+    assert not list(one.state.glob("pg*"))
+
+
+def test_an_address_that_is_not_ours_is_told() -> None:
+    with pytest.raises(ConfigError, match="TRIPSTREAM_HOST"):
+        refuse_taken_port("192.0.2.1", free_port())
+
+
+def test_a_wrong_setting_is_one_line_and_exit_code_2(up: Callable[..., Up]) -> None:
+    one = up(TRIPSTREAM_PORT="99999")
+    assert one.ends() == 2
+    assert one.log().startswith("tripstream: TRIPSTREAM_PORT ")
+    assert one.log().count("\n") == 1
+
+
+def test_sigterm_stops_everything_and_forgets_the_urls(up: Callable[..., Up]) -> None:
+    one = up().is_up()
+    pids = one.server_pids()
+    one.process.terminate()
+    assert one.ends() == 0
+    assert all(map(gone, pids))
+    assert not (one.state / "running.json").exists()
+
+
+def test_a_signal_while_starting_leaves_nothing(up: Callable[..., Up]) -> None:
+    one = up()
+    until(lambda: list(one.state.glob("pg*/postmaster.pid")), "Postgres starts")
+    pid = int(next(iter(one.state.glob("pg*/postmaster.pid"))).read_text().split()[0])
+    one.process.terminate()
+    assert one.ends() in (0, 130)
+    assert gone(pid)
+
+
+def test_after_kill_9_the_file_is_not_believed_and_up_starts_again(up: Callable[..., Up]) -> None:
+    one = up().is_up()
+    one.process.kill()
+    one.process.wait()
+    with pytest.raises(ConfigError, match="not running"):
+        running.connect(Settings(state=one.state))
+    again = up().is_up()
+    assert running.connect(Settings(state=again.state)).database_url
+
+
+def test_given_urls_are_used_and_nothing_embedded_starts(up: Callable[..., Up], servers: Servers) -> None:
+    given = {"DATABASE_URL": servers.postgres.url(), "REDIS_URL": servers.valkey.url()}
+    one = up(**given).is_up()
+    assert not list(one.state.glob("pg*"))
+    assert not (one.state / "valkey").exists()
+    until(lambda: all(f"{name} = {url}" in one.log() for name, url in given.items()), "the child has the URLs")
+    one.process.send_signal(signal.SIGINT)
+    assert one.ends() == 0
+    assert servers.postgres.poll() is None
+
+
+def test_commands_without_a_running_up_say_what_to_do(state: Path) -> None:
+    with pytest.raises(ConfigError, match=r"Tripstream is not running and DATABASE_URL is not set: run `make up`, or"):
+        running.connect(Settings(state=state), "database_url")
+    with pytest.raises(ConfigError, match="DATABASE_URL and REDIS_URL are not set"):
+        running.connect(Settings(state=state))
+
+
+def test_what_the_environment_sets_wins_over_the_running_file(state: Path) -> None:
+    lock = claim(state, running.LOCK)
+    try:
+        running.announce(Settings(state=state, database_url="a", redis_url="b", admin_key=SecretStr("c")))
+        known = running.connect(Settings(state=state, redis_url="mine"))
+        assert (known.database_url, known.redis_url, known.admin_key.get_secret_value()) == ("a", "mine", "c")
+    finally:
+        lock.release()
+
+
+def test_children_get_every_setting_through_the_environment(state: Path) -> None:
+    settings = Settings(state=state, database_url="a", port=1234, lanes=3, admin_key=SecretStr("k"))
+    found = environment(settings)
+    assert (found["DATABASE_URL"], found["TRIPSTREAM_PORT"], found["TRIPSTREAM_ADMIN_KEY"]) == ("a", "1234", "k")
+    assert [app.name for app in layers(settings)[1]] == ["drain-0", "drain-1", "drain-2", "chores", "clock"]
+    json.dumps(found)  # strings only

@@ -1,0 +1,56 @@
+"""The command line: `tripstream <command>`.
+
+In: arguments and the environment. Out: an exit code: 0; 2 for a wrong setting; 1 for anything else that goes wrong,
+each told in one line on stderr.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from schema import settings as settings_module
+from schema.errors import ConfigError, TripstreamError
+from tripstream import figure_commands, replay_commands, run_commands, site_commands
+
+# Commands import what they need when they run: `tripstream dsn` answers in 0.3 s, and the drain never loads FastAPI.
+
+
+class _CommandLine(typer.Typer):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except TripstreamError as error:
+            typer.echo(f"tripstream: {error.message}", err=True)
+            raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
+
+
+app = _CommandLine(
+    help="First-party events and recommendations for trip marketplaces.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def up() -> None:
+    """Run everything on this machine: servers, web, workers, clock."""
+    from tripstream.up import up as run  # heavy: Alembic, psycopg
+
+    raise typer.Exit(run(settings_module.load()))
+
+
+@app.command()
+def dsn() -> None:
+    """Print the Postgres URL in use: psql "$(tripstream dsn)"."""
+    from tripstream.running import connect
+
+    typer.echo(connect(settings_module.load(), "database_url").database_url)
+
+
+for _commands in (run_commands, figure_commands, replay_commands):
+    app.add_typer(_commands.app)
+app.add_typer(site_commands.site, name="site")
+app.add_typer(site_commands.deadletters, name="deadletters")

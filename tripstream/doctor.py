@@ -1,0 +1,157 @@
+"""Is everything as it should be? In: settings. Out: findings, each with what to do about it.
+
+Looks only; what cannot be looked at is a finding too.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import psycopg
+from redis import Redis
+from redis.exceptions import RedisError
+
+from reports import status
+from schema import db, migrate, stream
+from schema.db import Connection
+from schema.errors import StorageError
+from schema.registry import KEY
+from schema.settings import Settings
+
+_FREE_BYTES_MIN = 2 << 30
+_CLOCK_SKEW_SECONDS_MAX = 2.0
+_ROLLUP_AGE_SECONDS_MAX = 300
+
+
+class Finding(NamedTuple):
+    """One check. `good`: True, False, or None for a warning."""
+
+    what: str
+    good: bool | None
+    found: str
+    advice: str
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Every check, in the order in which to mend what is broken."""
+    return [*_guarded("Postgres", _postgres, settings), *_guarded("Redis", _redis, settings), *_disk(settings)]
+
+
+def _guarded(what: str, checks: Callable[[Settings], Iterator[Finding]], settings: Settings) -> Iterator[Finding]:
+    try:
+        yield from checks(settings)
+    except (StorageError, psycopg.Error, RedisError, OSError) as error:
+        url = "DATABASE_URL" if what == "Postgres" else "REDIS_URL"
+        yield Finding(what, False, str(error).split("\n", 1)[0], f"start it with `make up`, or correct {url}")
+
+
+def _postgres(settings: Settings) -> Iterator[Finding]:
+    with db.connect(settings) as connection:
+        version = connection.info.server_version // 10000
+        yield Finding("Postgres version", version >= 15, str(version), "use Postgres 15 or newer; 18 is tested")
+        for name, wanted in (("fsync", "on"), ("full_page_writes", "on"), ("synchronous_commit", "on")):
+            value = _value(connection, "SELECT current_setting(%s)", name)
+            advice = f"set {name} = {wanted} in postgresql.conf, or a power cut loses what was acknowledged"
+            yield Finding(f"Postgres {name}", value == wanted, value, advice)
+        applied, _ = _schema_version(connection)
+        newest = migrate.head()
+        yield Finding("schema", applied == newest, f"at {applied}, newest {newest}", "run `tripstream migrate`")
+        if applied == newest:
+            yield from _pipeline(connection)
+
+
+def _pipeline(connection: Connection) -> Iterator[Finding]:
+    months = _value(
+        connection,
+        "SELECT count(*) FROM unnest(enum_range(NULL::event_category)) AS c WHERE to_regclass("
+        "format('events_%%s_%%s', c, to_char(now() AT TIME ZONE 'UTC' + interval '1 month', 'YYYY_MM'))) IS NULL",
+    )
+    advice = "is the clock running? `tripstream status` shows the last run of the chore `partitions`"
+    yield Finding("next month's partitions", None if months != "0" else True, f"{months} missing", advice)
+    for chore in status.chores(connection):
+        late = (chore["done"] is None) or (chore["due"] - chore["done"]).total_seconds() > _ROLLUP_AGE_SECONDS_MAX
+        found = f"last done {chore['done']}" + (f", last error: {chore['error']}" if chore["error"] else "")
+        yield Finding(f"chore {chore['chore']}", not late, found, "is `tripstream worker chores` running? See its log")
+    dead = sum(row["events"] for row in status.dead_by_reason(connection))
+    yield Finding("dead letters", None if dead else True, str(dead), "see `tripstream deadletters list`")
+
+
+def _redis(settings: Settings) -> Iterator[Finding]:
+    for name, url in _redis_urls(settings):
+        with stream.connect(url) as redis:
+            yield from _redis_server(name, redis)
+    with stream.connect(settings.streams_url) as redis:
+        yield from _liveness(redis, settings)
+
+
+def _redis_urls(settings: Settings) -> list[tuple[str, str]]:
+    urls = [("Redis", settings.redis_url)]
+    if settings.stream_redis_url and settings.stream_redis_url != settings.redis_url:
+        urls.append(("stream Redis", settings.stream_redis_url))
+    return urls
+
+
+def _redis_server(name: str, redis: Redis) -> Iterator[Finding]:
+    info: Any = redis.info()
+    version = str(info.get("valkey_version") or info["redis_version"])
+    good = tuple(int(part) for part in version.split(".")[:2]) >= (6, 2)
+    yield Finding(f"{name} version", good, version, "use Redis 6.2 or Valkey 7.2, or newer")
+    policy = str(info.get("maxmemory_policy"))
+    advice = "CONFIG SET maxmemory-policy noeviction, or Redis deletes queued events when it is full"
+    yield Finding(f"{name} eviction", policy == "noeviction", policy, advice)
+    try:
+        found: Any = redis.config_get("append*")
+    except RedisError:
+        found = {}
+    log, fsync = found.get("appendonly", "unknown"), found.get("appendfsync", "unknown")
+    advice = "CONFIG SET appendonly yes and appendfsync always: with everysec a power cut may lose two seconds"
+    durable = True if (log, fsync) == ("yes", "always") else False if log == "no" else None
+    yield Finding(f"{name} durability", durable, f"appendonly {log}, appendfsync {fsync}", advice)
+    limit = int(info.get("maxmemory", 0))
+    share = int(info["used_memory"]) / limit if limit else 0.0
+    text = f"{share:.0%} of {limit >> 20} MiB" if limit else "no maxmemory set"
+    advice = "set maxmemory, so that ingestion answers 503 before the machine runs out of memory"
+    if limit:
+        advice = "drain faster (TRIPSTREAM_LANES), raise maxmemory, or see what holds the drain up: `tripstream status`"
+    yield Finding(f"{name} memory", None if not limit else share < 0.5, text, advice)
+    seconds, micros = redis.time()
+    skew = abs(time.time() - (seconds + micros / 1e6))
+    advice = "synchronise the clocks of both machines (NTP)"
+    yield Finding(f"{name} clock", skew < _CLOCK_SKEW_SECONDS_MAX, f"{skew:.3f} s apart", advice)
+
+
+def _liveness(redis: Redis, settings: Settings) -> Iterator[Finding]:
+    published = bool(redis.exists(KEY))
+    yield Finding("registry", published, "published" if published else "missing", "run `tripstream migrate`")
+    ticking = stream.is_ticking(redis)
+    yield Finding("clock", ticking, "ticking" if ticking else "silent", "start `tripstream clock`")
+    for lane in stream.known_lanes(redis, settings.lanes):
+        alive = stream.is_draining(redis, lane)
+        advice = "start `tripstream worker drain` (one a lane), or `tripstream drain`"
+        yield Finding(f"drain of lane {lane}", alive, "alive" if alive else "silent", advice)
+    queue = status.queue(redis, settings)
+    text = f"{queue.batches} batches, oldest {queue.oldest_seconds:.1f} s"
+    advice = "drains are too slow or stuck: see their log, `tripstream status`, and raise TRIPSTREAM_LANES"
+    yield Finding("backlog", queue.oldest_seconds < settings.backlog_alarm_seconds, text, advice)
+
+
+def _disk(settings: Settings) -> Iterator[Finding]:
+    if settings.state.exists():
+        free = shutil.disk_usage(settings.state).free
+        advice = "free disk space: Postgres and Valkey stop accepting writes when it is full"
+        yield Finding("free disk", free > _FREE_BYTES_MIN, f"{free >> 30} GiB at {settings.state}", advice)
+
+
+def _schema_version(connection: Connection) -> tuple[str | None, int]:
+    try:
+        return status.schema_version(connection)
+    except psycopg.errors.UndefinedTable:
+        return None, 0
+
+
+def _value(connection: Connection, query: Any, *parameters: Any) -> str:
+    row = connection.execute(query, parameters).fetchone()
+    return str(row[0]) if row else ""

@@ -1,0 +1,153 @@
+"""The commands that look: status, doctor, verify; and those that recompute: rollup, rebuild, process, migrate.
+
+In: settings. Out: tables and one-line verdicts on standard output; exit code 1 when something is wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from schema import settings as config
+from schema.settings import Settings
+from tripstream.running import connect
+
+app = typer.Typer()
+console = Console(width=None if sys.stdout.isatty() else 160)
+
+
+@app.command()
+def status() -> None:
+    """Show backlog, rates, failures by type and reason, freshness, and the last run of each chore."""
+    from reports import status as figures  # psycopg
+    from schema import db, sites, stream
+
+    settings = _settings()
+    with db.wrapped(), db.connect(settings) as connection, stream.connect(settings.streams_url) as redis:
+        queue = figures.queue(redis, settings)
+        fresh = figures.freshness(connection)
+        minute, hour = figures.rates(connection)
+        console.print(f"backlog    {queue.batches} batches, oldest {queue.oldest_seconds:.1f} s")
+        console.print(f"memory     {queue.memory_share:.0%} of Redis' limit")
+        console.print(f"rate       {minute:.1f} events/s over a minute, {hour:.1f} over an hour")
+        console.print(f"freshness  newest batch {_ago(fresh.newest_batch)}, newest rolled-up hour {fresh.newest_hour}")
+        console.print(f"waiting    {fresh.dirty_hours} hours and {fresh.dirty_days} days for the next rollup")
+        _print("events by site and lane", figures.drained(connection))
+        _print("chores", figures.chores(connection))
+        refused = [
+            {"site": site, "event type and reason": reason, "refused": n}
+            for site in sites.ids(connection)
+            for reason, n in sorted(stream.rejected(redis, site).items())
+        ]
+        _print("refused in a response", refused)
+        _print("dead letters", figures.dead_by_reason(connection))
+
+
+@app.command()
+def doctor() -> None:
+    """Check versions, durability, memory, migrations, disk, workers and clock, and say what to do about each."""
+    from tripstream.doctor import examine  # psycopg
+
+    findings = examine(_settings())
+    for finding in findings:
+        mark = {True: "[green]ok[/]  ", False: "[red]FAIL[/]", None: "[yellow]warn[/]"}[finding.good]
+        console.print(f"{mark} {finding.what}: {finding.found}", highlight=False)
+        if not finding.good:
+            console.print(f"     -> {finding.advice}", highlight=False)
+    raise typer.Exit(int(any(finding.good is False for finding in findings)))
+
+
+@app.command()
+def verify() -> None:
+    """Prove that accepted = stored + duplicate + dead + discarded + queued, and that counters and rollups are right."""
+    from schema import db
+    from workers import verify as verification  # psycopg, datasketches
+
+    with db.wrapped(), progress() as tell:
+        report = verification.verify(_settings(), tell)
+    _print("promise 3", [site._asdict() | {"residual": site.residual} for site in report.sites])
+    for problem in report.problems:
+        console.print(f"[red]differs[/] {problem}", highlight=False)
+    console.print("everything agrees" if not report.problems else f"{len(report.problems)} problems")
+    raise typer.Exit(int(bool(report.problems)))
+
+
+@app.command()
+def rebuild() -> None:
+    """Recompute every counter and rollup from events, and put them in place in one transaction."""
+    from schema import db
+    from workers import verify as verification  # psycopg, datasketches
+
+    with db.wrapped(), progress() as tell:
+        verification.rebuild(_settings(), tell)
+    console.print("rebuilt")
+
+
+@app.command()
+def rollup() -> None:
+    """Roll up what changed since the last time; the clock does this every minute."""
+    from schema import db
+    from workers import rollup as rolling  # psycopg, datasketches
+
+    with db.wrapped(), db.connect(_settings(), statement_seconds_max=0) as connection, progress() as tell:
+        done = rolling.run_once(connection, lambda at, total: tell("buckets", at, total))
+    console.print(f"{done.hours} hours and {done.days} days rolled up")
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to this version's schema and publish the registry; needs Postgres' owner."""
+    from schema import migrate as migrations  # Alembic
+    from schema import sites
+
+    settings = _settings()
+    migrations.upgrade(settings)
+    sites.announce(settings)
+    console.print(f"the schema is at {migrations.head()}")
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar per step on standard error; the function it yields is told (step, done, total)."""
+    from rich.progress import Progress
+
+    tasks: dict[str, Any] = {}
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+
+        def tell(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = bars.add_task(step)
+            bars.update(tasks[step], completed=done, total=total)
+
+        yield tell
+
+
+def _settings() -> Settings:
+    return connect(config.load())
+
+
+def _ago(at: datetime | None) -> str:
+    return "never" if at is None else f"{(datetime.now(UTC) - at).total_seconds():.1f} s ago"
+
+
+def _print(title: str, rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        console.print(f"{title}: none")
+        return
+    table = Table(*rows[0], title=title, title_justify="left", box=None, header_style="bold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return "" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,96 @@
+"""Runs one of our ASGI apps under uvicorn. In: an app, settings, perhaps a listening socket. Out: HTTP.
+
+uvicorn waits for ever for a request's headers; here a connection that has not sent a whole request head in time is
+closed (the body has its own limit, ingest/body.py). Forwarding headers are not believed: a client's address is the
+peer's. On SIGTERM requests under way are answered first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from schema.errors import ConfigError
+from schema.settings import Settings
+
+_BACKLOG = 2048
+
+
+class Deadline(HttpToolsProtocol):
+    """uvicorn's protocol, which also gives up on a request head that does not arrive."""
+
+    head_seconds_max: float = 10.0
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._expect_head()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        self._forget_head()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget_head()
+        super().connection_lost(exc)
+
+    def _expect_head(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(self.head_seconds_max, self._give_up)
+
+    def _forget_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _give_up(self) -> None:
+        self._head_timer = None
+        if not self.transport.is_closing():
+            self.transport.close()
+
+
+def listen(settings: Settings) -> socket.socket:
+    """The listening socket. Raises ConfigError, naming port and setting, when somebody has it already."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; "
+            f"stop what uses port {settings.port}, or set TRIPSTREAM_PORT (and TRIPSTREAM_HOST)"
+        ) from None
+    return listener
+
+
+def serve(app: ASGIApp, settings: Settings, descriptor: int | None = None) -> None:
+    """Serve `app` until SIGTERM or SIGINT, on the inherited socket `descriptor` or one of its own.
+
+    A supervisor that holds the socket keeps connections waiting, not refused, while this process restarts.
+    """
+    listener = listen(settings) if descriptor is None else socket.socket(fileno=descriptor)
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=type("Protocol", (Deadline,), {"head_seconds_max": settings.body_seconds_max}),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=65,
+        timeout_graceful_shutdown=15,
+        backlog=_BACKLOG,
+    )
+    uvicorn.Server(config).run(sockets=[listener])

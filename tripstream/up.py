@@ -1,0 +1,176 @@
+"""`tripstream up`: everything on one machine, by one command.
+
+In: settings; a URL that is set is used, one that is not gets an embedded server. Out: the exit code, once everything
+has stopped. A second start on the same state is refused; after kill -9 a new start takes over what was left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+from pydantic import SecretStr
+
+from schema.errors import ConfigError, StorageError
+from schema.settings import Settings, env_name
+from tripstream import running
+from tripstream.children import die_with_parent
+from tripstream.embedded import Server
+from tripstream.embedded_postgres import Postgres
+from tripstream.embedded_valkey import Valkey
+from tripstream.state import claim, prepare
+from tripstream.supervisor import STOP_SIGNALS, App, Supervisor
+
+
+def up(settings: Settings) -> int:
+    """Start everything, and stop it again on Ctrl-C or SIGTERM."""
+    with ExitStack() as stack:
+        stack.enter_context(_signals_interrupt())
+        settings = settings.model_copy(update={"state": prepare(settings.state)})
+        stack.callback(claim(settings.state, running.LOCK).release)
+        running.withdraw(settings)  # left by a start that was killed
+        refuse_taken_port(settings.host, settings.port)
+        servers, settings = _start_servers(settings, stack)
+        settings = settings.model_copy(update={"admin_key": _admin_key(settings)})
+        _migrate(settings)
+        running.announce(settings)
+        stack.callback(running.withdraw, settings)
+        supervisor = Supervisor(servers, layers(settings), environment(settings))
+        return asyncio.run(supervisor.run(partial(_summary, supervisor, settings)))
+    return 130  # interrupted while starting
+
+
+def layers(settings: Settings) -> list[list[App]]:
+    """The app processes, in the order they start."""
+    ready = partial(_answers_ready, settings.host, settings.port)
+    drains = [_app(f"drain-{lane}", "worker", "drain") for lane in range(settings.lanes)]
+    return [
+        [_app("web", "web", ready=ready)],
+        [*drains, _app("chores", "worker", "chores"), _app("clock", "clock")],
+    ]
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Our environment with these settings in it, for child processes."""
+    values = {}
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        values[env_name(name)] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    return {**os.environ, **values}
+
+
+def refuse_taken_port(host: str, port: int) -> None:
+    """Raise ConfigError unless we could listen there."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(
+                f"port {port} on {host} is taken: stop what listens there, or set TRIPSTREAM_PORT to another port"
+            ) from None
+        raise ConfigError(
+            f"cannot listen on {host} port {port}: {error.strerror}; set TRIPSTREAM_HOST or TRIPSTREAM_PORT"
+        ) from None
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Until the supervisor takes them over, stop signals end the start as Ctrl-C does, servers included."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in STOP_SIGNALS}
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _start_servers(settings: Settings, stack: ExitStack) -> tuple[list[Server], Settings]:
+    servers: list[Server] = []
+    update = {}
+    if not settings.database_url:
+        servers.append(Postgres(settings.state))
+        update["database_url"] = servers[-1].url()
+    if not settings.redis_url:
+        servers.append(Valkey(settings.state, settings.redis_bytes))
+        update["redis_url"] = servers[-1].url()
+    for server in servers:
+        stack.callback(server.stop)
+        server.start()
+    return servers, settings.model_copy(update=update)
+
+
+def _migrate(settings: Settings) -> None:
+    """In a process of its own: Alembic and psycopg would hold 35 MB here for as long as everything runs."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tripstream", "migrate"],
+        env=environment(settings),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        preexec_fn=die_with_parent(signal.SIGKILL),
+    )
+    if done.returncode:
+        raise StorageError(done.stderr.strip().split("\n")[-1].removeprefix("tripstream: "))
+
+
+def _admin_key(settings: Settings) -> SecretStr:
+    if settings.admin_key.get_secret_value():
+        return settings.admin_key
+    path = settings.state / "admin.key"
+    if not path.exists():  # written under another name first: one cut short by a crash is not taken for the key
+        fresh = path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+            out.write(secrets.token_urlsafe(24) + "\n")
+        fresh.rename(path)
+    return SecretStr(path.read_text().strip())
+
+
+def _app(name: str, *arguments: str, ready: Callable[[], Awaitable[bool]] | None = None) -> App:
+    return App(name, [sys.executable, "-m", "tripstream", *arguments], ready=ready)
+
+
+async def _answers_ready(host: str, port: int) -> bool:
+    """Whether GET /readyz answers 200."""
+    try:
+        async with asyncio.timeout(5):
+            reader, writer = await asyncio.open_connection(_reachable(host), port)
+            writer.write(f"GET /readyz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            status = await reader.readline()
+            writer.close()
+    except (OSError, TimeoutError):
+        return False
+    return status.split()[1:2] == [b"200"]
+
+
+def _reachable(host: str) -> str:
+    """An address to connect to, for one to listen on."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 compared
+
+
+def _summary(supervisor: Supervisor, settings: Settings) -> None:
+    host = _reachable(settings.host)
+    shown = f"[{host}]" if ":" in host else host
+    lines = (
+        f"Tripstream is up on http://{shown}:{settings.port}",
+        f"data, logs and admin key: {settings.state}",
+        'look inside: psql "$(tripstream dsn)"',
+        "stop: Ctrl-C",
+    )
+    for line in lines:
+        supervisor.say("tripstream", line)
