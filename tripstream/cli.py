@@ -50,6 +50,14 @@ def dsn() -> None:
     typer.echo(connect(settings_module.load(), "database_url").database_url)
 
 
+@app.command("admin-key")
+def admin_key() -> None:
+    """Print the admin key in use, for calls that change things."""
+    from tripstream.running import connect
+
+    typer.echo(connect(settings_module.load()).admin_key.get_secret_value())
+
+
 for _commands in (run_commands, figure_commands, replay_commands):
     app.add_typer(_commands.app)
 app.add_typer(site_commands.site, name="site")

@@ -63,6 +63,9 @@ class Dictionaries:
 
     def learn(self, connection: Connection, staged: Sequence[Staged]) -> None:
         """Make sure that every name in `staged` has its id and every row its partition."""
+        for cache in (self.agents, self.referrers):
+            if len(cache) > _CACHE_MAX:
+                cache.clear()
         self._learn_types(connection, {s.event.event_type for s in staged} - self.types.keys())
         self._learn_agents(connection, {a for s in staged if (a := s.agent)} - self.agents.keys())
         self._learn_referrers(connection, {r for s in staged if (r := s.event.referrer)} - self.referrers.keys())
@@ -78,7 +81,6 @@ class Dictionaries:
 
     def _learn_agents(self, connection: Connection, names: set[str]) -> None:
         if names:
-            _bound(self.agents)
             known = {row[0] for row in connection.execute(_SQL["user_agents"], {"agents": sorted(names)})}
             if fresh := sorted(names - known):
                 verdicts = [classify(name) for name in fresh]
@@ -97,7 +99,6 @@ class Dictionaries:
 
     def _learn_referrers(self, connection: Connection, names: set[str]) -> None:
         if names:
-            _bound(self.referrers)
             connection.execute(_SQL["register_referrers"], {"referrers": sorted(names)})
             self.referrers.update(dict(connection.execute(_SQL["referrers"], {"referrers": sorted(names)}).fetchall()))
 
@@ -158,8 +159,3 @@ def moment(microseconds: int) -> datetime:
 
 def _columns(rows_: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
     return [[row[i] for row in rows_] for i in range(width)]
-
-
-def _bound(cache: dict[str, Any]) -> None:
-    if len(cache) > _CACHE_MAX:
-        cache.clear()

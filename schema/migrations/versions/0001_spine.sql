@@ -186,14 +186,16 @@ CREATE FUNCTION ensure_month(for_category event_category, month date) RETURNS vo
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     starts date := date_trunc('month', month);
-    part text := format('events_%s_%s', for_category, to_char(starts, 'YYYY_MM'));
+    parent text := 'events_' || for_category;
+    part text := format('%s_%s', parent, to_char(starts, 'YYYY_MM'));
 BEGIN
     IF to_regclass(format('public.%I', part)) IS NOT NULL THEN RETURN; END IF;
     PERFORM pg_advisory_xact_lock(hashtext('tripstream.ensure_month'));
     IF to_regclass(format('public.%I', part)) IS NOT NULL THEN RETURN; END IF;
-    EXECUTE format('CREATE TABLE public.%I PARTITION OF public.%I FOR VALUES FROM (%L) TO (%L)',
-                   part, 'events_' || for_category, starts::timestamp AT TIME ZONE 'UTC',
-                   (starts + interval '1 month')::timestamp AT TIME ZONE 'UTC');
+    -- Made aside, then attached: CREATE … PARTITION OF would lock out every reader and writer of the category.
+    EXECUTE format('CREATE TABLE public.%I (LIKE public.%I INCLUDING ALL)', part, parent);
+    EXECUTE format('ALTER TABLE public.%I ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)', parent, part,
+                   starts::timestamp AT TIME ZONE 'UTC', (starts + interval '1 month')::timestamp AT TIME ZONE 'UTC');
 END $$;
 REVOKE ALL ON FUNCTION ensure_month FROM PUBLIC;
 
