@@ -16,16 +16,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from redis import Redis
 
 from schema import migrate, sites
-from schema.settings import Settings
+from schema.settings import Settings, env_name
+from tripstream import up
 from tripstream.children import die_with_parent
 from tripstream.embedded_postgres import DATABASE, Postgres
 from tripstream.embedded_valkey import Valkey
@@ -52,11 +54,12 @@ class Servers:
         return Settings(**values | overrides)  # type: ignore[arg-type]
 
     @contextmanager
-    def fresh(self, **overrides: object) -> Iterator[Settings]:
-        """An empty migrated database and an emptied Valkey, with the registry published."""
+    def fresh(self, *, flush: bool = True, **overrides: object) -> Iterator[Settings]:
+        """An empty migrated database and, with `flush`, an emptied Valkey, with the registry published."""
         name = f"bench_{next(_numbers)}"
-        with self.redis() as redis:
-            redis.flushall()
+        if flush:
+            with self.redis() as redis:
+                redis.flushall()
         with psycopg.connect(self.postgres.url("postgres"), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE}")
             settings = self.settings(name, **overrides)
@@ -66,15 +69,15 @@ class Servers:
             finally:
                 connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
-    def redis(self) -> Redis:
-        """A plain client of the Valkey."""
+    def redis(self) -> Any:
+        """A plain client of the Valkey; Any, because redis-py types every answer as perhaps awaitable."""
         return Redis.from_url(self.valkey.url())
 
 
 @contextmanager
 def running() -> Iterator[Servers]:
     """Both servers, started; stopped and removed at the end."""
-    path = Path(tempfile.mkdtemp(prefix="tripbench-", dir="/tmp")).resolve()  # noqa: S108 short enough for sockets
+    path = Path(tempfile.mkdtemp(prefix="tripbench-", dir="/tmp")).resolve()  # short enough for sockets
     path.chmod(0o711)  # when we are root, the servers' user passes through
     both = Servers(Postgres(path), Valkey(path, bytes_max=VALKEY_BYTES))
     try:
@@ -89,51 +92,58 @@ def running() -> Iterator[Servers]:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """What a child process needs to find the same servers."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("TRIPSTREAM_") and not k.endswith("_URL")}
-    return kept | {
-        "DATABASE_URL": settings.database_url,
-        "REDIS_URL": settings.redis_url,
-        "TRIPSTREAM_STATE": str(settings.state),
-        "TRIPSTREAM_LANES": str(settings.lanes),
-        "TRIPSTREAM_PORT": str(settings.port),
-        "TRIPSTREAM_WEB_PROCESSES": str(settings.web_processes),
-        "PYTHONPATH": str(ROOT),
-        "PYTHONUNBUFFERED": "1",
-    }
+    """What a child process needs to find the same servers, and nothing of the caller's own settings."""
+    ours = up.environment(settings)
+    foreign = {name for name in ours if name.startswith("TRIPSTREAM_") or name.endswith("_URL")}
+    named = {env_name(field) for field in Settings.model_fields}
+    return {k: v for k, v in ours.items() if k in named or k not in foreign} | {"PYTHONPATH": str(ROOT)}
 
 
 @contextmanager
-def process(argv: list[str], env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A child with its output in `log`, ended at the latest when the block ends."""
-    with log.open("ab") as out:
+def process(argv: list[str], settings: Settings, name: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A child of the product's, ended at the latest when the block ends. Its log is beside the servers' data."""
+    with (settings.state / f"{name}.log").open("ab") as out:
         child = subprocess.Popen(
-            argv, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=ROOT, start_new_session=True,
-            preexec_fn=die_with_parent(signal.SIGKILL),
+            argv, env=environment(settings), stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=ROOT,
+            start_new_session=True, preexec_fn=die_with_parent(signal.SIGTERM),
         )  # fmt: skip
     try:
         yield child
     finally:
-        if child.poll() is None:
-            child.terminate()
-            try:
-                child.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
-
-
-def python(code: str) -> list[str]:
-    """An argv that runs a line of Python."""
-    return [sys.executable, "-c", code]
+        child.terminate()
+        try:
+            child.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
 
 
 @contextmanager
-def web(app: str, settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
-    """An ASGI app under the product's own server settings, answering when the block begins."""
-    code = f"from schema import settings; from tripstream.serve import serve; serve({app!r}, settings.load())"
-    with process(python(code), environment(settings), settings.state / "web.log") as child:
-        _await_http(settings, child)
+def web(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
+    """The product's web process, answering when the block begins."""
+    with process([sys.executable, "-m", "tripstream", "web"], settings, "web") as child:
+        _await_http(settings, child, "web")
+        yield child
+
+
+@contextmanager
+def served(app: str, settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
+    """Another ASGI app ("module:attribute") under the product's own server and its settings."""
+    module, _, attribute = app.partition(":")
+    code = f"from {module} import {attribute} as app; from schema import settings; "
+    code += "from tripstream.serve import serve; serve(app, settings.load())"
+    with process([sys.executable, "-c", code], settings, attribute) as child:
+        _await_http(settings, child, attribute)
+        yield child
+
+
+@contextmanager
+def stack(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
+    """`tripstream up`: web, drains, chores and clock; with servers of its own where the settings name none."""
+    own = settings.model_copy(update={"state": settings.state / f"up-{next(_numbers)}"})
+    own.state.mkdir(mode=0o711)
+    with process([sys.executable, "-m", "tripstream", "up"], own, "up") as child:
+        _await_http(own, child, "up", "/readyz")
         yield child
 
 
@@ -144,22 +154,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _await_http(settings: Settings, child: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
+def _await_http(settings: Settings, child: subprocess.Popen[bytes], name: str, path: str = "/healthz") -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and child.poll() is None:
         connection = http.client.HTTPConnection("127.0.0.1", settings.port, timeout=5)
         try:
-            connection.request("GET", "/healthz")
-            connection.getresponse().read()
-            return
+            connection.request("GET", path)
+            if connection.getresponse().status < 300:
+                return
         except OSError:
-            if child.poll() is not None:
-                break
-            time.sleep(0.02)
+            pass
         finally:
             connection.close()
-    raise RuntimeError(f"the web process did not start; see {settings.state / 'web.log'}:\n" + _tail(settings))
-
-
-def _tail(settings: Settings) -> str:
-    return (settings.state / "web.log").read_text(errors="replace")[-2000:]
+        time.sleep(0.02)
+    log = settings.state / f"{name}.log"
+    raise RuntimeError(f"{name} did not start; the end of {log}:\n{log.read_text(errors='replace')[-2000:]}")

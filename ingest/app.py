@@ -82,7 +82,9 @@ async def accepting(app: Ingest) -> AsyncIterator[Gate]:
     try:
         yield gate
     finally:
+        gate.closing = True
         watching.cancel()
+        await asyncio.wait([watching])
         await redis.aclose()
         await appending.aclose()
 

@@ -43,11 +43,12 @@ class Gate:
         self.reachable = False
         self.requests = 0
         self.bytes = 0
+        self.closing = False
 
     async def watch(self) -> None:
-        """Sample for as long as the process lives."""
+        """Sample until `closing`: a cancellation alone is not enough, redis-py 8.1 was seen to swallow it."""
         turn = 0
-        while True:
+        while not self.closing:
             await self.sample(with_registry=turn % _REGISTRY_EVERY == 0)
             turn += 1
             await asyncio.sleep(_SAMPLE_SECONDS)

@@ -5,7 +5,8 @@
                                    are deleted once stored, so XLEN is the backlog. Never trimmed (MAXLEN destroyed
                                    pending and unread entries when measured).
     ev:lanes            set        every lane that was ever appended to, so that a removed one is still drained
-    accepted:{site}     hash       field "events": how many were promised; grows in the MULTI that appends them
+    accepted:{site}     hash       field "events": how many were promised; grows in the MULTI that appends them. Field
+                                   "base": what Postgres had mirrored is in there (or Redis was emptied since)
     rejected:{site}     hash       field "{event type} {reason}": how many were refused in a response
     draining:{k}        string     a drain of lane k is alive (expires in seconds); what the clock looks at
     pause               string     drains make way for whoever wants the lanes' locks (expires in seconds)
@@ -26,12 +27,13 @@ import msgspec
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from schema.event import Batch
+from schema.event import MICROSECOND, Batch, derived_id
 
 GROUP = "pg"
 CONSUMER = "drain"
 FORMAT = b"1"
 LANES_KEY = "ev:lanes"
+_YEAR_10000 = 253_402_300_800 * MICROSECOND
 
 
 class Entry(NamedTuple):
@@ -93,9 +95,17 @@ def accepted(redis: Redis, sites: Iterable[str]) -> dict[str, int]:
     return {site: int(_value(redis.hget(f"accepted:{site}", "events")) or 0) for site in sites}
 
 
-def add_accepted(redis: Redis, site_id: str, n: int) -> None:
-    """Raise the accepted figure by what is known from the mirror, after Redis was lost."""
-    redis.hincrby(f"accepted:{site_id}", "events", n)
+def heal_accepted(redis: Redis, site_id: str, mirrored: int) -> int:
+    """Events promised so far. A Redis that was emptied counts from nothing: it is given what had been mirrored."""
+    key = f"accepted:{site_id}"
+    events, base = _value(redis.hmget(key, "events", "base"))
+    missing = mirrored if base is None else mirrored - int(events or 0)
+    if base is None or missing > 0:
+        pipe = redis.pipeline(transaction=True)
+        pipe.hset(key, "base", 1)
+        pipe.hincrby(key, "events", max(missing, 0))
+        return int(pipe.execute()[1])
+    return int(events)
 
 
 def rejected(redis: Redis, site_id: str) -> dict[str, int]:
@@ -105,9 +115,15 @@ def rejected(redis: Redis, site_id: str) -> dict[str, int]:
 
 
 def open_lanes(redis: Redis, lanes: int) -> None:
-    """Make the lanes and their consumer group. From 0, never "$": entries that came first are read too."""
+    """Make the lanes and their consumer group. From 0, never "$": entries that came first are read too.
+
+    Writes only what is missing: a full Redis refuses even a write that would change nothing, and must be drained.
+    """
     for lane in range(lanes):
-        redis.sadd(LANES_KEY, lane)
+        if not redis.sismember(LANES_KEY, str(lane)):
+            redis.sadd(LANES_KEY, lane)
+        if _has_group(redis, lane):
+            continue
         try:
             redis.xgroup_create(f"ev:{lane}", GROUP, id="0", mkstream=True)
         except ResponseError as error:
@@ -183,7 +199,7 @@ def waiting(redis: Redis, lane: int, until: str, page: int = 1000) -> Iterable[E
     """Every entry of a lane up to the id `until`, in pages, without consuming them."""
     start = "-"
     while rows := _value(redis.xrange(f"ev:{lane}", min=start, max=until, count=page)):
-        yield from (_entry(entry_id, fields) for entry_id, fields in rows)
+        yield from (_entry(lane, entry_id, fields) for entry_id, fields in rows)
         start = f"({rows[-1][0].decode()}"
 
 
@@ -234,26 +250,40 @@ def is_full(redis: Redis) -> bool:
     return memory_share(redis) > 0.95
 
 
+def _has_group(redis: Redis, lane: int) -> bool:
+    try:
+        return any(group["name"] == GROUP.encode() for group in _value(redis.xinfo_groups(f"ev:{lane}")))
+    except ResponseError:  # no such key
+        return False
+
+
 def _read(redis: Redis, lane: int, after: str, count: int, block: int | None) -> list[Entry]:
     answer = _value(redis.xreadgroup(GROUP, CONSUMER, {f"ev:{lane}": after}, count=count, block=block))
-    return [_entry(entry_id, fields) for _, rows in answer or [] for entry_id, fields in rows]
+    return [_entry(lane, entry_id, fields) for _, rows in answer or [] for entry_id, fields in rows]
 
 
-def _entry(entry_id: bytes, fields: Mapping[bytes, bytes] | None) -> Entry:
+def _entry(lane: int, entry_id: bytes, fields: Mapping[bytes, bytes] | None) -> Entry:
     """Read one entry; whatever is wrong with it stays inside it. One that was deleted has no payload."""
     header = fields or {}
     payload = header.get(b"d") or (msgspec.msgpack.encode(header) if header else b"")
-    try:
-        batch = Batch.unpack(payload) if header.get(b"v") == FORMAT else None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        batch = None
+    batch = _batch(header, payload)
     if batch is not None:
         return Entry(entry_id.decode(), batch.site_id, batch.batch_id, len(batch.events), batch, payload)
     raw_id = header.get(b"b", b"")
-    batch_id = UUID(bytes=raw_id) if len(raw_id) == 16 else UUID(bytes=entry_id.ljust(16, b"\0")[:16])
+    batch_id = UUID(bytes=raw_id) if len(raw_id) == 16 else derived_id(f"ev:{lane}", entry_id)
     number = header.get(b"n", b"0")
+    events = int(number) if number.isdigit() and len(number) < 7 else 0
     site_id = header.get(b"s", b"default").decode(errors="replace").replace("\0", "")
-    return Entry(entry_id.decode(), site_id, batch_id, int(number) if number.isdigit() else 0, None, payload)
+    return Entry(entry_id.decode(), site_id, batch_id, events, None, payload)
+
+
+def _batch(header: Mapping[bytes, bytes], payload: bytes) -> Batch | None:
+    """The entry's batch, if it is one whose receipt Postgres can hold; its events may still be anything."""
+    try:
+        batch = Batch.unpack(payload) if header.get(b"v") == FORMAT else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return batch if batch and "\0" not in batch.site_id and 0 <= batch.received_at < _YEAR_10000 else None
 
 
 def _value(answer: Any) -> Any:

@@ -142,6 +142,7 @@ class Server:
     def _spawn(self, argv: list[str]) -> None:
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES_MAX:
             self.log.replace(self.log.with_suffix(".log.1"))
+        self.log.touch(mode=0o600)
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(

@@ -124,7 +124,7 @@ class Supervisor:
 
     async def _start(self) -> bool:
         for layer in self.layers:
-            children = [_Child(app, is_up=app.ready is None) for app in layer]
+            children = [_Child(app) for app in layer]
             self._children.append(children)
             for child in children:
                 child.task = asyncio.create_task(self._keep(child))
@@ -181,6 +181,8 @@ class Supervisor:
         finally:
             os.close(writing)
         self._tell_undertaker()
+        if child.app.ready is None:
+            child.is_up = True
         if self._done.is_set():  # stopped between fork and here
             child.send(signal.SIGTERM)
         relay = asyncio.create_task(self._relay(child.app.name, reading))

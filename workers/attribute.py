@@ -8,14 +8,17 @@ one, and the other stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
 from schema.db import Connection
 from schema.event import MICROSECOND, derived_id
 from schema.sql import load
-from workers.resolve import Staged, moment
+from workers.resolve import Staged, Visitor, moment
+
+_SQL = load("drain")
 
 
 class Span(NamedTuple):
@@ -30,15 +33,19 @@ class Span(NamedTuple):
         return max(self.started_at - at, at - self.last_seen_at, 0)
 
 
-def attribute(connection: Connection, staged: Sequence[Staged], timeout_seconds: int) -> dict[int, UUID]:
-    """Session ids by index in `staged`, for the events without one."""
+def attribute(
+    connection: Connection, staged: Sequence[Staged], users: Mapping[int, int], timeout_seconds: int
+) -> dict[int, UUID]:
+    """Session ids by index in `staged`, for the events without one. `users` are theirs, by index too."""
     lacking = [index for index, s in enumerate(staged) if s.event.session_id is None]
     if not lacking:
         return {}
     timeout = timeout_seconds * MICROSECOND
-    spans = _stored(connection, [staged[index] for index in lacking], timeout)
-    for s in staged:
-        if s.event.session_id is not None and s.visitor in spans:
+    visitors = {staged[index].visitor for index in lacking}
+    near = [(index, s) for index, s in enumerate(staged) if s.visitor in visitors]
+    spans = _stored(connection, near, users, timeout)
+    for _, s in near:
+        if s.event.session_id is not None:
             _widen(spans[s.visitor], s.event.session_id, s.event.occurred_at)
     found = {}
     for index in sorted(lacking, key=lambda i: (staged[i].event.occurred_at, staged[i].event.event_id)):
@@ -54,15 +61,30 @@ def attribute(connection: Connection, staged: Sequence[Staged], timeout_seconds:
     return found
 
 
-def _stored(connection: Connection, lacking: Sequence[Staged], timeout: int) -> dict[tuple[str, str, str], list[Span]]:
-    """The stored sessions near these events, by visitor; an empty list for a visitor without any."""
-    spans: dict[tuple[str, str, str], list[Span]] = {s.visitor: [] for s in lacking}
-    known = sorted({(s.batch.site_id, s.event.anonymous_id) for s in lacking if s.event.anonymous_id is not None})
-    times = [s.event.occurred_at for s in lacking]
-    span = {"since": moment(min(times) - timeout), "until": moment(max(times) + timeout)}
-    keys = {"sites": [site for site, _ in known], "visitors": [visitor for _, visitor in known]}
-    for site_id, anonymous_id, *rest in connection.execute(load("drain")["visitor_sessions"], span | keys):
-        spans[site_id, "anonymous", str(anonymous_id)].append(Span(*rest))
+def _stored(
+    connection: Connection, near: Sequence[tuple[int, Staged]], users: Mapping[int, int], timeout: int
+) -> dict[Visitor, list[Span]]:
+    """The stored sessions near these visitors' events, by visitor; an empty list for a visitor without any."""
+    spans: dict[Visitor, list[Span]] = {s.visitor: [] for _, s in near}
+    claimed: defaultdict[int, set[Visitor]] = defaultdict(set)
+    for index, s in near:
+        if s.visitor[1] == "claimed" and index in users:
+            claimed[users[index]].add(s.visitor)
+    times = [s.event.occurred_at for _, s in near]
+    known = sorted({(s.batch.site_id, s.event.anonymous_id) for _, s in near if s.event.anonymous_id is not None})
+    keys = {
+        "since": moment(min(times) - timeout),
+        "until": moment(max(times) + timeout),
+        "own": [s.event.session_id for _, s in near if s.event.session_id is not None],
+        "sites": [site for site, _ in known],
+        "visitors": [visitor for _, visitor in known],
+        "users": sorted(claimed),
+    }
+    for site_id, anonymous_id, *rest in connection.execute(_SQL["visitor_sessions"], keys):
+        spans[site_id, "anonymous", anonymous_id].append(Span(*rest))
+    for user_id, *rest in connection.execute(_SQL["claimed_sessions"], keys) if claimed else ():
+        for visitor in claimed[user_id]:
+            spans[visitor].append(Span(*rest))
     return spans
 
 

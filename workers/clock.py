@@ -74,7 +74,8 @@ def run_once(connection: Connection, redis: Redis, streams: Redis, settings: Set
             # Enqueued before the row commits: a crash between the two enqueues it again, and twice does no harm.
             with connection.transaction():
                 if connection.execute(_SQL["tick"], {"chore": chore.name, "slot": slot}).fetchone():
-                    queue.enqueue_chore(redis, chore.name, slot.isoformat(), chore.seconds_max)
+                    every = int(chore.every.total_seconds())
+                    queue.enqueue_chore(redis, chore.name, slot.isoformat(), chore.seconds_max, every)
                     done.append(chore.name)
     return done
 

@@ -21,7 +21,7 @@ from schema.settings import Settings
 from schema.sql import load
 from workers.drain import is_poison, lane_lock
 from workers.resolve import Dictionaries, Staged
-from workers.store import add_drained, split_new, write
+from workers.store import add_drained, write
 from workers.verify import REPLAYS
 
 _SQL = load("deadletters")
@@ -84,7 +84,8 @@ def replay(connection: Connection, ids: Sequence[int], settings: Settings) -> li
 def _replay(connection: Connection, dead_letter_id: int, settings: Settings) -> Replay:
     dictionaries = Dictionaries()
     try:
-        staged = _staged(show(connection, dead_letter_id))
+        seen = show(connection, dead_letter_id)
+        staged = _staged(seen)
         if staged is None:
             return Replay(dead_letter_id, "dead", "it cannot be read as an event")
         dictionaries.learn(connection, [staged])
@@ -92,14 +93,15 @@ def _replay(connection: Connection, dead_letter_id: int, settings: Settings) -> 
             letter = show(connection, dead_letter_id)
             if letter["state"] != "dead":
                 return Replay(dead_letter_id, "already resolved", letter["state"])
-            fresh, _ = split_new(connection, [(0, staged)])
-            write(connection, fresh, dictionaries, settings)
-            _settle(connection, letter, stored=len(fresh))
+            if letter["raw"] != seen["raw"]:
+                return Replay(dead_letter_id, "dead", "it was patched just now: replay it again")
+            known = write(connection, [staged], dictionaries, settings)
+            _settle(connection, letter, stored=1 - len(known))
     except psycopg.Error as error:
         if not is_poison(error):
             raise
         return Replay(dead_letter_id, "dead", error.diag.message_primary or str(error))
-    return Replay(dead_letter_id, "replayed" if fresh else "duplicate")
+    return Replay(dead_letter_id, "duplicate" if known else "replayed")
 
 
 def _settle(connection: Connection, letter: dict[str, Any], stored: int) -> None:

@@ -64,14 +64,18 @@ class Drain:
         return drained
 
     def run_until_empty(self, deadline: Callable[[], bool] = lambda: False) -> int:
-        """Drain until a read brings nothing, or `deadline` says stop. Returns events drained."""
+        """Drain until nothing is left that this drain may take, or `deadline` says stop. Returns events drained."""
         total = 0
         while not deadline():
-            before = stream.backlog(self.redis, [self.lane])[0].batches
-            total += self.run_once()
-            if before == 0:
+            before = self._backlog()
+            drained = self.run_once()
+            total += drained
+            if before == 0 or (drained == 0 and self._backlog() >= before):
                 break
         return total
+
+    def _backlog(self) -> int:
+        return stream.backlog(self.redis, [self.lane])[0].batches
 
     def _store(self, chunk: Sequence[Entry]) -> Iterator[Outcome]:
         """Store a chunk; where Postgres refuses a value, halve it until the entry that holds the value stands alone."""

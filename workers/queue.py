@@ -28,7 +28,7 @@ DRAIN_JOB = "workers.jobs.drain_lane"
 CHORE_JOB = "workers.jobs.run_chore"
 ALLOWED = frozenset({DRAIN_JOB, CHORE_JOB})
 _FAILURE_TTL_SECONDS = 86_400
-_QUEUED_TTL_SECONDS = 30  # a job that nobody took by then is enqueued afresh by the clock
+_DRAIN_TTL_SECONDS = 30  # a drain that nobody took by then is enqueued afresh by the clock
 logger = logging.getLogger("tripstream.worker")
 
 stopping = threading.Event()
@@ -50,7 +50,7 @@ class Worker(SimpleWorker):
 
     def handle_warm_shutdown_request(self) -> None:
         stopping.set()
-        super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
+        super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]  # RQ leaves it untyped
 
 
 def queue(redis: Redis, name: str) -> Queue:
@@ -60,12 +60,13 @@ def queue(redis: Redis, name: str) -> Queue:
 
 def enqueue_drain(redis: Redis, lane: int, settings: Settings) -> None:
     """Ask for one drain of a lane."""
-    _enqueue(queue(redis, DRAIN), DRAIN_JOB, [lane], f"drain-{lane}", settings.drain_seconds_max + 60)
+    timeout = settings.drain_seconds_max + 60
+    _enqueue(queue(redis, DRAIN), DRAIN_JOB, [lane], f"drain-{lane}", timeout, _DRAIN_TTL_SECONDS)
 
 
-def enqueue_chore(redis: Redis, name: str, slot: str, timeout_seconds: int) -> None:
-    """Ask for one run of a chore; `slot` is its tick, as ISO 8601."""
-    _enqueue(queue(redis, CHORES), CHORE_JOB, [name, slot], f"chore-{name}", timeout_seconds)
+def enqueue_chore(redis: Redis, name: str, slot: str, timeout_seconds: int, ttl_seconds: int) -> None:
+    """Ask for one run of a chore; `slot` is its tick, as ISO 8601. It may wait for a worker until its next tick."""
+    _enqueue(queue(redis, CHORES), CHORE_JOB, [name, slot], f"chore-{name}", timeout_seconds, ttl_seconds)
 
 
 def queued_lanes(redis: Redis) -> set[int]:
@@ -103,7 +104,7 @@ def work(settings: Settings, name: str) -> int:
     return 0
 
 
-def _enqueue(to: Queue, function: str, args: list[Any], prefix: str, timeout_seconds: int) -> None:
+def _enqueue(to: Queue, function: str, args: list[Any], prefix: str, timeout_seconds: int, ttl_seconds: int) -> None:
     to.enqueue_call(
         function,
         args=args,
@@ -111,5 +112,5 @@ def _enqueue(to: Queue, function: str, args: list[Any], prefix: str, timeout_sec
         timeout=timeout_seconds,
         result_ttl=0,
         failure_ttl=_FAILURE_TTL_SECONDS,
-        ttl=_QUEUED_TTL_SECONDS,
+        ttl=ttl_seconds,
     )

@@ -1,4 +1,4 @@
-"""From names to ids: event types, user agents, referrers, visitors, months. In: unpacked batches. Out: `stage` rows.
+"""From names to ids: event types, user agents, referrers, visitors, months. In: unpacked batches. Out: ids by name.
 
 Dictionaries are filled before the drain's transaction and outlive its rollback: an id without a row does no harm.
 """
@@ -6,24 +6,25 @@ Dictionaries are filled before the drain's transaction and outlive its rollback:
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from msgspec.structs import astuple
+import psycopg
 
 from schema.db import Connection
-from schema.event import EVENT_FIELDS, MICROSECOND, Batch, Event
+from schema.event import MICROSECOND, Batch, Event
 from schema.sql import load
 from workers.agents import classify
 
 _CACHE_MAX = 50_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ALWAYS = -(1 << 62)
 _SQL = load("drain")
-_TYPE, _TIME, _SESSION, _REFERRER, _AGENT = (
-    EVENT_FIELDS.index(f) for f in ("event_type", "occurred_at", "session_id", "referrer", "user_agent")
-)
+
+
+Visitor = tuple[str, str, UUID | str]
 
 
 class Staged(NamedTuple):
@@ -38,13 +39,14 @@ class Staged(NamedTuple):
         return self.event.user_agent or self.batch.user_agent
 
     @property
-    def visitor(self) -> tuple[str, str, str]:
+    def visitor(self) -> Visitor:
         """Site, kind and value of the identity that stands for the visitor."""
-        if self.event.anonymous_id is not None:
-            return self.batch.site_id, "anonymous", str(self.event.anonymous_id)
-        if self.event.claimed_user is not None:
-            return self.batch.site_id, "claimed", self.event.claimed_user
-        return self.batch.site_id, "batch", str(self.batch.batch_id)
+        event, batch = self
+        if event.anonymous_id is not None:
+            return batch.site_id, "anonymous", event.anonymous_id
+        if event.claimed_user is not None:
+            return batch.site_id, "claimed", event.claimed_user
+        return batch.site_id, "batch", batch.batch_id
 
 
 class Agent(NamedTuple):
@@ -59,15 +61,19 @@ class Dictionaries:
         self.types: dict[str, tuple[int, str]] = {}
         self.agents: dict[str, Agent] = {}
         self.referrers: dict[str, int] = {}
+        self.stage_types: dict[str, str] = {}
         self._months: set[tuple[str, int, int]] = set()
 
     def learn(self, connection: Connection, staged: Sequence[Staged]) -> None:
         """Make sure that every name in `staged` has its id and every row its partition."""
+        if not self.stage_types:
+            self.stage_types = dict(connection.execute(_SQL["stage_types"]).fetchall())
         for cache in (self.agents, self.referrers):
             if len(cache) > _CACHE_MAX:
                 cache.clear()
         self._learn_types(connection, {s.event.event_type for s in staged} - self.types.keys())
-        self._learn_agents(connection, {a for s in staged if (a := s.agent)} - self.agents.keys())
+        agents = {agent for event, batch in staged if (agent := event.user_agent or batch.user_agent)}
+        self._learn_agents(connection, agents - self.agents.keys())
         self._learn_referrers(connection, {r for s in staged if (r := s.event.referrer)} - self.referrers.keys())
         self._make_months(connection, staged)
 
@@ -99,13 +105,15 @@ class Dictionaries:
 
     def _learn_referrers(self, connection: Connection, names: set[str]) -> None:
         if names:
-            connection.execute(_SQL["register_referrers"], {"referrers": sorted(names)})
+            known = {row[0] for row in connection.execute(_SQL["referrers"], {"referrers": sorted(names)})}
+            if fresh := sorted(names - known):  # a conflict uses up an id: each drain's known ones would, for ever
+                connection.execute(_SQL["register_referrers"], {"referrers": fresh})
             self.referrers.update(dict(connection.execute(_SQL["referrers"], {"referrers": sorted(names)}).fetchall()))
 
     def _make_months(self, connection: Connection, staged: Sequence[Staged]) -> None:
         days = {(self.types[s.event.event_type][1], s.event.occurred_at // (86_400 * MICROSECOND)) for s in staged}
         for category, day in sorted(days):
-            on = date(1970, 1, 1) + timedelta(days=day)
+            on = moment(day * 86_400 * MICROSECOND).date()
             if (category, on.year, on.month) not in self._months:
                 connection.execute("SELECT ensure_month(%s::event_category, %s)", (category, on))
                 self._months.add((category, on.year, on.month))
@@ -116,45 +124,29 @@ def link_visitors(connection: Connection, staged: Sequence[Staged], bots: set[in
 
     The user at time t is the latest link at or before t, else the earliest.
     """
-    visitors = sorted({s.visitor for index, s in enumerate(staged) if index not in bots})
-    keys = dict(zip(("sites", "kinds", "keys"), _columns(visitors, 3), strict=True))
+    of = {index: s.visitor for index, s in enumerate(staged) if index not in bots}
+    visitors = {(visitor[0], visitor[1], str(visitor[2])): visitor for visitor in set(of.values())}
+    keys = dict(zip(("sites", "kinds", "keys"), _columns(sorted(visitors), 3), strict=True))
     connection.execute(_SQL["link_visitors"], keys)
-    links: dict[tuple[str, str, str], tuple[list[int], list[int]]] = {}
+    links: dict[Visitor, tuple[list[int], list[int]]] = {}
     for site_id, kind, value, user_id, valid_from in connection.execute(_SQL["visitor_links"], keys):
-        times, users = links.setdefault((site_id, kind, value), ([], []))
-        times.append(-(1 << 62) if valid_from is None else valid_from)
+        times, users = links.setdefault(visitors[site_id, kind, value], ([], []))
+        times.append(_ALWAYS if valid_from is None else valid_from)
         users.append(user_id)
     found = {}
-    for index, s in enumerate(staged):
-        if index not in bots:
-            times, users = links[s.visitor]
-            found[index] = users[max(bisect_right(times, s.event.occurred_at) - 1, 0)]
+    for index, visitor in of.items():
+        times, users = links[visitor]
+        at = 0 if len(users) == 1 else max(bisect_right(times, staged[index].event.occurred_at) - 1, 0)
+        found[index] = users[at]
     return found
 
 
-def rows(
-    staged: Sequence[Staged],
-    dictionaries: Dictionaries,
-    users: Mapping[int, int],
-    sessions: Mapping[int, UUID],
-) -> Iterator[tuple[Any, ...]]:
-    """The rows of `staged` in the order of schema.event.COLUMNS."""
-    for index, (event, batch) in enumerate(staged):
-        agent = dictionaries.agents.get(staged[index].agent or "")
-        own = list(astuple(event))
-        own[_TYPE], category = dictionaries.types[event.event_type]
-        own[_TIME] = moment(event.occurred_at)
-        own[_REFERRER] = dictionaries.referrers.get(event.referrer or "")
-        own[_AGENT] = agent.user_agent_id if agent else None
-        if event.session_id is None:
-            own[_SESSION] = sessions[index]
-        shared = (batch.site_id, batch.batch_id, moment(batch.received_at), batch.ip_prefix, batch.country)
-        yield (*own, *shared, users.get(index), category, agent is not None and agent.is_bot, None, None)
-
-
 def moment(microseconds: int) -> datetime:
-    """A point in time from microseconds since 1970."""
-    return _EPOCH + timedelta(microseconds=microseconds)
+    """A point in time from microseconds since 1970. Raises DataError, which blames the event, outside of calendars."""
+    try:
+        return _EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        raise psycopg.DataError("the time lies outside of the years 1 to 9999") from None
 
 
 def _columns(rows_: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:

@@ -6,7 +6,8 @@ as they were, a drain that commits meanwhile leaves a new mark, and a second rol
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -68,20 +69,30 @@ class Rolled(NamedTuple):
 
 def run_once(connection: Connection, progress: Callable[[int, int], None] = lambda _done, _total: None) -> Rolled:
     """Roll up everything dirty. `progress` is told (done, total) buckets."""
+    with alone(connection):
+        connection.isolation_level = IsolationLevel.REPEATABLE_READ
+        try:
+            for attempt in range(_TRIES_MAX):
+                try:
+                    with connection.transaction():
+                        return roll(connection, progress)
+                except pg.SerializationFailure:
+                    if attempt == _TRIES_MAX - 1:
+                        raise
+            raise AssertionError("unreachable")
+        finally:
+            if not connection.broken:
+                connection.isolation_level = None
+
+
+@contextmanager
+def alone(connection: Connection) -> Iterator[None]:
+    """Whoever else rolls up waits meanwhile."""
     connection.execute("SELECT pg_advisory_lock(hashtext(%s))", (_LOCK,))
-    connection.isolation_level = IsolationLevel.REPEATABLE_READ
     try:
-        for attempt in range(_TRIES_MAX):
-            try:
-                with connection.transaction():
-                    return roll(connection, progress)
-            except pg.SerializationFailure:
-                if attempt == _TRIES_MAX - 1:
-                    raise
-        raise AssertionError("unreachable")
+        yield
     finally:
         if not connection.broken:
-            connection.isolation_level = None
             connection.execute("SELECT pg_advisory_unlock(hashtext(%s))", (_LOCK,))
 
 

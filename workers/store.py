@@ -16,16 +16,16 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from schema.db import Connection
-from schema.event import COLUMNS, as_json
+from schema.event import as_json
 from schema.settings import Settings
 from schema.sql import load
 from schema.stream import Entry
 from workers.attribute import attribute
-from workers.resolve import Dictionaries, Staged, link_visitors, moment, rows
+from workers.copying import fill_stage
+from workers.resolve import Dictionaries, Staged, link_visitors, moment
 
 _SQL = load("drain")
 _COUNTERS = ("store_users", "store_sessions", "store_events", "store_trips", "mark_hours", "mark_days")
-_COPY = f"COPY stage ({', '.join(COLUMNS)}) FROM STDIN"
 
 
 class Poison(NamedTuple):
@@ -49,6 +49,8 @@ class Outcome(NamedTuple):
         return len(self.stored) + self.duplicate + self.dead
 
 
+Key = tuple[str, UUID]
+"""What an event is known by: its site and its id."""
 Poisoned = Mapping[tuple[UUID, int], Poison]
 
 
@@ -64,65 +66,48 @@ def store_entries(
     Returns what was done, and the same per site for `add_drained`.
     """
     new = _new_batches(connection, entries)
-    candidates: list[tuple[int, Staged]] = []
+    candidates: dict[Key, tuple[int, Staged]] = {}
+    repeated: list[tuple[int, Staged]] = []
     dead: list[tuple[Entry, int | None, Poison]] = []
     for entry in new:
         if entry.batch is None:
             dead.append((entry, None, Poison("the entry cannot be read", None)))
             continue
         for ordinal, event in enumerate(entry.batch.events):
-            poison = poisoned.get((entry.batch_id, ordinal))
-            if poison is None:
-                candidates.append((ordinal, Staged(event, entry.batch)))
-            else:
+            key = (entry.site_id, event.event_id)
+            if (poison := poisoned.get((entry.batch_id, ordinal))) is not None:
                 dead.append((entry, ordinal, poison))
-    fresh, repeated = split_new(connection, candidates)
-    write(connection, fresh, dictionaries, settings)
+            elif key in candidates:
+                repeated.append((ordinal, Staged(event, entry.batch)))
+            else:
+                candidates[key] = (ordinal, Staged(event, entry.batch))
+    known = write(connection, [s for _, s in candidates.values()], dictionaries, settings)
+    repeated += [candidates.pop(key) for key in known]
     for entry, at, poison in dead:
         _bury(connection, entry, at, poison)
     per_site = _settle(connection, new, repeated, dead)
-    outcome = Outcome(fresh, len(repeated), sum(_size(e, at) for e, at, _ in dead), len(new))
-    return outcome, per_site
+    fresh = [s for _, s in candidates.values()]
+    return Outcome(fresh, len(repeated), sum(_size(e, at) for e, at, _ in dead), len(new)), per_site
 
 
-def split_new(
-    connection: Connection, candidates: Sequence[tuple[int, Staged]]
-) -> tuple[list[Staged], list[tuple[int, Staged]]]:
-    """Ask the ledger. Returns the events seen for the first time, and (ordinal, event) of those seen before."""
-    if not candidates:
-        return [], []
-    keys = {
-        "sites": [s.batch.site_id for _, s in candidates],
-        "event_ids": [s.event.event_id for _, s in candidates],
-    }
-    unseen = set(connection.execute(_SQL["new_events"], keys).fetchall())
-    fresh, repeated = [], []
-    for ordinal, s in candidates:
-        key = (s.batch.site_id, s.event.event_id)
-        if key in unseen:
-            unseen.remove(key)
-            fresh.append(s)
-        else:
-            repeated.append((ordinal, s))
-    return fresh, repeated
+def write(
+    connection: Connection, staged: Sequence[Staged], dictionaries: Dictionaries, settings: Settings
+) -> list[Key]:
+    """Rows, counters and dirty marks of those events that the ledger has not seen. Returns the keys of the others.
 
-
-def write(connection: Connection, fresh: Sequence[Staged], dictionaries: Dictionaries, settings: Settings) -> None:
-    """Rows, counters and dirty marks of events that the ledger called new."""
-    if not fresh:
-        return
-    bots = {
-        index
-        for index, s in enumerate(fresh)
-        if (agent := dictionaries.agents.get(s.agent or "")) is not None and agent.is_bot
-    }
-    users = link_visitors(connection, fresh, bots)
-    sessions = attribute(connection, fresh, settings.session_timeout_seconds)
-    with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
-        for row in rows(fresh, dictionaries, users, sessions):
-            copy.write_row(row)
+    Each key may be in `staged` once.
+    """
+    if not staged:
+        return []
+    agents = dictionaries.agents
+    bots = {i for i, s in enumerate(staged) if (agent := agents.get(s.agent or "")) is not None and agent.is_bot}
+    users = link_visitors(connection, staged, bots)
+    sessions = attribute(connection, staged, users, settings.session_timeout_seconds)
+    fill_stage(connection, staged, dictionaries, users, sessions)
+    known: list[Key] = connection.execute(_SQL["drop_known"]).fetchall()
     for name in _COUNTERS:
         connection.execute(_SQL[name])
+    return known
 
 
 def add_drained(connection: Connection, lane: int, per_site: Mapping[str, Counter[str]], seconds: float) -> None:
@@ -188,7 +173,10 @@ def _settle(
 def _bury(connection: Connection, entry: Entry, ordinal: int | None, poison: Poison) -> None:
     event = entry.batch.events[ordinal] if entry.batch and ordinal is not None else None
     batch = entry.batch
-    shared = {"ip_prefix": batch.ip_prefix, "country": batch.country, "user_agent": batch.user_agent} if batch else None
+    shared = None
+    if batch:  # jsonb refuses U+0000, and a letter that cannot be kept would block its lane
+        texts = {"ip_prefix": batch.ip_prefix, "country": batch.country, "user_agent": batch.user_agent}
+        shared = {name: text and text.replace("\0", "\ufffd") for name, text in texts.items()}
     connection.execute(
         _SQL["bury"],
         {

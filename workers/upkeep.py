@@ -18,12 +18,12 @@ def mirror(settings: Settings) -> None:
     """Copy the accepted figures to Postgres and publish the registry, which heals a Redis that was emptied."""
     with db.connect(settings) as connection, stream.connect(settings.streams_url) as redis:
         sites.publish(settings, redis)
-        known = sites.ids(connection)
-        for site_id, accepted in stream.accepted(redis, known).items():
-            row = connection.execute(_SQL["mirror"], {"site_id": site_id, "accepted": accepted}).fetchone()
-            before = int(row[0]) if row else 0
-            if accepted < before:  # Redis was lost and counts from nothing: go on from what was mirrored
-                stream.add_accepted(redis, site_id, before)
+        # One at a time: two that meet an emptied Redis would both give it what it lacks.
+        connection.execute("SELECT pg_advisory_lock(hashtext('tripstream.mirror'))")
+        for site_id in sites.ids(connection):
+            before = connection.execute(_SQL["mirrored"], {"site_id": site_id}).fetchone()
+            accepted = stream.heal_accepted(redis, site_id, before[0] if before else 0)
+            connection.execute(_SQL["mirror"], {"site_id": site_id, "accepted": accepted})
 
 
 def prune(settings: Settings) -> None:

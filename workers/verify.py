@@ -86,7 +86,8 @@ def rebuild(settings: Settings, progress: derive.Progress) -> None:
 def standstill(
     settings: Settings, role: db.Role = "tripstream_writer"
 ) -> Iterator[tuple[Connection, Redis, Sequence[int]]]:
-    """A connection that holds every lane's lock: nothing is drained meanwhile. Drains are asked to make way."""
+    """A connection that holds every lane's lock, and the rollup's: nothing moves meanwhile, or a rollup would take the
+    marks that a rebuild is about to. Drains are asked to make way."""
     with ExitStack() as stack:
         connection = stack.enter_context(db.connect(settings, role, statement_seconds_max=0))
         redis = stack.enter_context(stream.connect(settings.streams_url, seconds_max=60.0))
@@ -94,6 +95,7 @@ def standstill(
         for lane in [*lanes, REPLAYS]:
             stream.pause(redis, seconds=5)
             stack.enter_context(lane_lock(connection, lane, wait=True))
+        stack.enter_context(rollup.alone(connection))
         yield connection, redis, lanes
 
 

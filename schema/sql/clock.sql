@@ -23,13 +23,16 @@ WHERE chore = %(chore)s AND slot = %(slot)s
 DELETE FROM clock_ticks AS t
 WHERE slot < now() - interval '7 days' AND slot < (SELECT max(slot) FROM clock_ticks WHERE chore = t.chore)
 
+-- name: mirrored
+-- One site's accepted figure as it was mirrored last.
+SELECT accepted FROM accepted_mirror WHERE site_id = %(site_id)s
+
 -- name: mirror
--- Copies one site's accepted figure; it never shrinks. Returns what was mirrored before.
-WITH before AS (SELECT accepted FROM accepted_mirror WHERE site_id = %(site_id)s FOR UPDATE)
+-- Copies one site's accepted figure; it never shrinks.
 INSERT INTO accepted_mirror AS m (site_id, accepted, mirrored_at)
 VALUES (%(site_id)s, %(accepted)s, clock_timestamp())
-ON CONFLICT (site_id) DO UPDATE SET accepted = greatest(m.accepted, excluded.accepted), mirrored_at = excluded.mirrored_at
-RETURNING coalesce((SELECT accepted FROM before), 0)
+ON CONFLICT (site_id) DO UPDATE SET
+    accepted = greatest(m.accepted, excluded.accepted), mirrored_at = excluded.mirrored_at
 
 -- name: forget_event_ids
 -- One bounded bite of the ledger beyond the dedupe window. Returns nothing; its row count says how many.

@@ -15,13 +15,21 @@ ORDER BY batch_id
 ON CONFLICT DO NOTHING
 RETURNING batch_id
 
--- name: new_events
--- The dedupe ledger. Returns the ids seen for the first time, each once.
-INSERT INTO event_ids (site_id, event_id, first_seen)
-SELECT DISTINCT site_id, event_id, now()
-FROM unnest(%(sites)s::text[], %(event_ids)s::uuid[]) AS e (site_id, event_id)
-ORDER BY site_id, event_id
-ON CONFLICT DO NOTHING
+-- name: stage_types
+-- The types of stage's columns, which the drain writes in binary.
+SELECT attname, typname FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid
+WHERE attrelid = 'pg_temp.stage'::regclass AND attnum > 0 AND NOT attisdropped
+
+-- name: drop_known
+-- The dedupe ledger. Enters the staged events, and takes those that it had already out of stage; returns their keys.
+WITH fresh AS (
+    INSERT INTO event_ids (site_id, event_id, first_seen)
+    SELECT site_id, event_id, now() FROM stage ORDER BY site_id, event_id
+    ON CONFLICT DO NOTHING
+    RETURNING site_id, event_id
+)
+DELETE FROM stage AS s
+WHERE NOT EXISTS (SELECT FROM fresh AS f WHERE (f.site_id, f.event_id) = (s.site_id, s.event_id))
 RETURNING site_id, event_id
 
 -- name: link_visitors
@@ -44,14 +52,24 @@ JOIN identities USING (site_id, kind, value)
 ORDER BY identities.valid_from
 
 -- name: visitor_sessions
--- Sessions that an event of these visitors, in this span of time, may belong to.
+-- Sessions that an event of these visitors, in this span of time, may belong to, and their own that it may stretch.
 SELECT site_id, anonymous_id, session_id,
     (extract(epoch FROM started_at) * 1000000)::bigint AS started_at,
     (extract(epoch FROM last_seen_at) * 1000000)::bigint AS last_seen_at
 FROM unnest(%(sites)s::text[], %(visitors)s::uuid[]) AS v (site_id, anonymous_id)
 JOIN sessions USING (site_id, anonymous_id)
-WHERE last_seen_at >= %(since)s AND started_at <= %(until)s
+WHERE (last_seen_at >= %(since)s AND started_at <= %(until)s) OR session_id = ANY(%(own)s)
 ORDER BY site_id, anonymous_id, started_at, session_id
+
+-- name: claimed_sessions
+-- The same for visitors without an anonymous id, who are known by the user that they claim to be.
+SELECT user_id, session_id,
+    (extract(epoch FROM started_at) * 1000000)::bigint AS started_at,
+    (extract(epoch FROM last_seen_at) * 1000000)::bigint AS last_seen_at
+FROM sessions
+WHERE user_id = ANY(%(users)s) AND anonymous_id IS NULL
+  AND ((last_seen_at >= %(since)s AND started_at <= %(until)s) OR session_id = ANY(%(own)s))
+ORDER BY user_id, started_at, session_id
 
 -- name: store_sessions
 -- Adds the staged events to their sessions. What describes a session is its earliest event's word.

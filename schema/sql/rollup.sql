@@ -9,8 +9,7 @@ ORDER BY site_id, hour
 -- name: claim_days
 -- The same for days, whose bounds are midnights of the site's own time zone.
 WITH claimed AS (DELETE FROM dirty_days RETURNING site_id, date)
-SELECT DISTINCT site_id, date AS bucket, date::timestamp AT TIME ZONE time_zone AS starts,
-    (date + 1)::timestamp AT TIME ZONE time_zone AS ends
+SELECT DISTINCT site_id, date AS bucket, day_starts(date, time_zone) AS starts, day_starts(date + 1, time_zone) AS ends
 FROM claimed JOIN sites USING (site_id)
 ORDER BY site_id, date
 
@@ -64,14 +63,3 @@ VALUES (%(site_id)s, %(starts)s, %(event_type_id)s, %(events)s, %(sessions)s, %(
 -- One type's figures of one month.
 INSERT INTO monthly_events (site_id, date, event_type_id, events, sessions, visitors)
 VALUES (%(site_id)s, %(starts)s, %(event_type_id)s, %(events)s, %(sessions)s, %(visitors)s)
-
--- name: mark_everything
--- Every hour and day that has events or figures is to be computed again.
-WITH hours AS (
-    INSERT INTO dirty_hours
-    SELECT site_id, date_trunc('hour', occurred_at, 'UTC') FROM events GROUP BY 1, 2
-    UNION SELECT site_id, hour FROM rollup_hourly GROUP BY 1, 2
-)
-INSERT INTO dirty_days
-SELECT site_id, (occurred_at AT TIME ZONE time_zone)::date FROM events JOIN sites USING (site_id) GROUP BY 1, 2
-UNION SELECT site_id, date FROM daily_events GROUP BY 1, 2

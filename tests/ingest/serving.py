@@ -17,6 +17,7 @@ from ingest.app import Ingest
 from ingest.gate import Gate
 from schema import db, sites, stream
 from schema.settings import Settings
+from tests import make
 from tripstream import app as front
 from workers.drain import Drain
 
@@ -63,6 +64,34 @@ class Server:
     def look(self) -> None:
         """What the gate does by itself four times a second."""
         self.run(self.gate.sample())
+
+
+class Site(NamedTuple):
+    """One site of an application that several tests share."""
+
+    server: Server
+    site_id: str
+    key: str
+
+    def post(self, *events: Any, **more: Any) -> dict[str, Any]:
+        """Post a batch to it with its key. Returns the receipt."""
+        answer = self.server.post(make.body(*events, write_key=self.key, **more))
+        assert answer.status_code == 202, answer.text
+        return answer.json()
+
+    def rows(self, columns: str) -> list[tuple[Any, ...]]:
+        """Drain, then those columns of this site's events and of what their ids stand for, by event id."""
+        drain(self.server.settings)
+        query = f"""
+            SELECT {columns} FROM events AS e JOIN event_types USING (event_type_id)
+                LEFT JOIN referrers USING (referrer_id) LEFT JOIN user_agents USING (user_agent_id)
+            WHERE site_id = %s ORDER BY event_id"""
+        return select(self.server.settings, query, self.site_id)
+
+    def figures(self) -> Figures:
+        """Drain, then both sides of its books."""
+        drain(self.server.settings)
+        return figures(self.server.settings, self.site_id)
 
 
 @contextmanager

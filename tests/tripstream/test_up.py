@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 import redis
@@ -20,6 +21,7 @@ from pydantic import SecretStr
 from schema.errors import ConfigError
 from schema.registry import KEY
 from schema.settings import Settings
+from tests import make
 from tests.conftest import Servers
 from tests.tripstream.waiting import gone, until
 from tripstream import running
@@ -36,14 +38,16 @@ def free_port() -> int:
 class Up:
     """One `tripstream up` and its log."""
 
-    def __init__(self, state: Path, log: Path, **variables: str) -> None:
+    def __init__(
+        self, state: Path, log: Path, module: str = "tests.tripstream.standalone_up", **variables: str
+    ) -> None:
         self.state, self.path = state, log
         self.environment = (
             os.environ | {"TRIPSTREAM_STATE": str(state), "TRIPSTREAM_PORT": str(free_port())} | variables
         )
         with log.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.tripstream.standalone_up", "up"],
+                [sys.executable, "-m", module, "up"],
                 stdout=out,
                 stderr=out,
                 env=self.environment,
@@ -62,11 +66,9 @@ class Up:
         return self.process.wait()
 
     def server_pids(self) -> list[int]:
-        (cluster,) = self.state.glob("pg[0-9]*")
-        return [
-            int((place).read_text().split()[0])
-            for place in (cluster / "postmaster.pid", self.state / "valkey" / "valkey.pid")
-        ]
+        """Pids of the servers in its state directory; of those that have ended, none."""
+        files = [*self.state.glob("pg*/postmaster.pid"), *self.state.glob("valkey/valkey.pid")]
+        return [int(file.read_text().split()[0]) for file in files]
 
 
 @pytest.fixture
@@ -78,11 +80,10 @@ def up(state: Path, tmp_path: Path) -> Iterator[Callable[..., Up]]:
         return made[-1]
 
     yield start
-    pids = [pid for one in made if one.process.poll() is None for pid in one.server_pids()]
     for one in made:
         one.process.kill()
         one.process.wait()
-    until(lambda: all(map(gone, pids)), "the servers end")
+    until(lambda: not [pid for one in made for pid in one.server_pids() if not gone(pid)], "the servers end")
 
 
 def test_up_migrates_announces_and_says_where_it_is(up: Callable[..., Up]) -> None:
@@ -146,6 +147,32 @@ def test_a_taken_port_is_told_before_anything_starts(up: Callable[..., Up]) -> N
     assert not list(one.state.glob("pg*"))
 
 
+def test_an_event_posted_to_the_whole_stack_is_stored_and_nothing_is_left_after_kill_9(up: Callable[..., Up]) -> None:
+    one = up(module="tripstream").is_up()
+    answer = httpx.post(
+        f"http://127.0.0.1:{one.environment['TRIPSTREAM_PORT']}/api/events/batch", content=make.body(make.event())
+    )
+    assert answer.status_code == 202, answer.text
+    with psycopg.connect(running.connect(Settings(state=one.state)).database_url, autocommit=True) as connection:
+        receipts = connection.cursor()
+        until(lambda: receipts.execute("SELECT 1 FROM batches WHERE stored = 1").fetchone(), "the batch is drained")
+        assert connection.execute("SELECT event_id FROM events").fetchall() == [(make.uid(1),)]
+    pids = descendants(one.process.pid)
+    assert len(pids) >= 2 + 5  # servers; web, two drains, chores, clock
+    one.process.kill()
+    until(lambda: all(map(gone, pids)), "everything ends")
+
+
+def descendants(pid: int) -> list[int]:
+    """Every process below this one."""
+    shown = subprocess.run(["/bin/ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
+    pairs = [(int(child), int(parent)) for child, parent in map(str.split, shown.stdout.splitlines())]
+    found = {pid}
+    while more := {child for child, parent in pairs if parent in found} - found:
+        found |= more
+    return sorted(found - {pid})
+
+
 def test_an_address_that_is_not_ours_is_told() -> None:
     with pytest.raises(ConfigError, match="TRIPSTREAM_HOST"):
         refuse_taken_port("192.0.2.1", free_port())
@@ -161,6 +188,7 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(up: Callable[..., Up]) -> N
 def test_sigterm_stops_everything_and_forgets_the_urls(up: Callable[..., Up]) -> None:
     one = up().is_up()
     pids = one.server_pids()
+    assert len(pids) == 2
     one.process.terminate()
     assert one.ends() == 0
     assert all(map(gone, pids))

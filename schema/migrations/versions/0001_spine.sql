@@ -181,6 +181,12 @@ CREATE FUNCTION dwell_ms(metadata jsonb) RETURNS bigint LANGUAGE sql IMMUTABLE P
                  AND (metadata ->> 'duration_seconds')::numeric BETWEEN 0 AND 1000000
                 THEN round((metadata ->> 'duration_seconds')::numeric * 1000)::bigint END;
 
+-- When a day of a zone begins: where clocks go back at midnight, at the first of the two that it then has.
+CREATE FUNCTION day_starts(day date, zone text) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN day::timestamp AT TIME ZONE zone
+        - CASE WHEN ((day::timestamp AT TIME ZONE zone - interval '1 hour') AT TIME ZONE zone)::date = day
+               THEN interval '1 hour' ELSE interval '0' END;
+
 -- A missing month is made by whoever needs it first; the lock keeps a second maker waiting, then finding it.
 CREATE FUNCTION ensure_month(for_category event_category, month date) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
@@ -191,7 +197,8 @@ DECLARE
 BEGIN
     IF to_regclass(format('public.%I', part)) IS NOT NULL THEN RETURN; END IF;
     PERFORM pg_advisory_xact_lock(hashtext('tripstream.ensure_month'));
-    IF to_regclass(format('public.%I', part)) IS NOT NULL THEN RETURN; END IF;
+    -- Not to_regclass again: it would answer from its cache what it answered before the wait.
+    IF EXISTS (SELECT FROM pg_class WHERE relname = part AND relnamespace = 'public'::regnamespace) THEN RETURN; END IF;
     -- Made aside, then attached: CREATE … PARTITION OF would lock out every reader and writer of the category.
     EXECUTE format('CREATE TABLE public.%I (LIKE public.%I INCLUDING ALL)', part, parent);
     EXECUTE format('ALTER TABLE public.%I ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)', parent, part,

@@ -1,0 +1,102 @@
+"""Accept: requests/s that end in a durable 202, over those of an app that reads the body and answers 202.
+
+In: one web process of each on the same server software, the same 64 keep-alive connections and the same bodies, as
+fast as answers come. What holds: every answer counted was a 202, and every batch of it was in the stream.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from bench import load
+from bench.load import Plan, Result
+from bench.measured import Measured
+from bench.rounds import Scale, by_turns
+from bench.servers import Servers, free_port, served, web
+from bench.traffic import posts
+
+BARE = "bench.bare:app"
+PATHS = {1: "/api/events", 10: "/api/events/batch"}
+_CONNECTIONS = 64
+_BODIES = 3000
+
+
+def batches(servers: Servers, scale: Scale) -> Measured:
+    """Ten events a request."""
+    return _measure(servers, scale, 10)
+
+
+def singles(servers: Servers, scale: Scale) -> Measured:
+    """One event a request."""
+    return _measure(servers, scale, 1)
+
+
+def _measure(servers: Servers, scale: Scale, size: int) -> Measured:
+    with servers.fresh(port=free_port()) as settings:
+        beside = settings.model_copy(update={"port": free_port()})
+        with web(settings), served(BARE, beside), bodies(size) as path:
+            results: list[Result] = []
+
+            def ours() -> float:
+                result = load.run(_plan(settings.port, path, scale))
+                results.append(result)
+                with servers.redis() as redis:
+                    must_hold(redis, result, size)
+                return result.per_second
+
+            def bare() -> float:
+                return load.run(_plan(beside.port, path, scale)).per_second
+
+            _warm_up(settings.port, beside.port, path)
+            with servers.redis() as redis:
+                empty(redis)
+            pairs = by_turns(scale.rounds, ours, bare)
+    middle = [statistics.median(r.percentile(share) for r in results) for share in (0.5, 0.99)]
+    rate = statistics.median(pairs.ours)
+    return Measured(
+        pairs.ratio,
+        f"{rate:,.0f} requests/s, {rate * size:,.0f} events/s; p50 {middle[0]:.1f} ms, p99 {middle[1]:.1f} ms",
+        f"{statistics.median(pairs.reference):,.0f} requests/s",
+        pairs.details(),
+    )
+
+
+@contextmanager
+def bodies(size: int, count: int = _BODIES, seed: int = 1, *, ordered_ids: bool = False) -> Iterator[str]:
+    """A file of rendered requests for our endpoint of that size."""
+    with load.rendered(posts(count, size, seed=seed, bare=size == 1, ordered_ids=ordered_ids), PATHS[size]) as path:
+        yield path
+
+
+def must_hold(redis: Any, result: Result, size: int) -> None:
+    """Every 202 has its batch in the stream, all were 202; then the streams are emptied."""
+    lanes = sorted(key.decode() for key in redis.keys("ev:[0-9]*"))
+    queued = sum(redis.xlen(lane) for lane in lanes)
+    promised = int(redis.hget("accepted:default", "events") or 0)
+    if result.errors or queued != result.answered or promised != queued * size:
+        raise RuntimeError(f"{result.answered} answers, {result.errors} errors, {queued} queued, {promised} promised")
+    empty(redis)
+
+
+def empty(redis: Any) -> None:
+    """Drop what is queued, and let the append-only file be rewritten now rather than in the next round."""
+    lanes = [key.decode() for key in redis.keys("ev:[0-9]*")]
+    for lane in lanes:
+        redis.xtrim(lane, maxlen=0, approximate=False)
+    redis.hdel("accepted:default", "events")
+    redis.bgrewriteaof()
+    while redis.info("persistence")["aof_rewrite_in_progress"]:
+        time.sleep(0.05)
+
+
+def _plan(port: int, path: str, scale: Scale) -> Plan:
+    return Plan(port=port, requests=path, connections=_CONNECTIONS, seconds=scale.seconds)
+
+
+def _warm_up(ours: int, bare: int, path: str) -> None:
+    for port in (ours, bare):
+        load.run(Plan(port=port, requests=path, connections=_CONNECTIONS, seconds=0.5))

@@ -1,0 +1,1 @@
+"""Faults on real servers: traffic, a nemesis, and a checker that knows what was promised."""

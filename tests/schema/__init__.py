@@ -1,0 +1,1 @@
+"""The shape of data, in flight and at rest."""

@@ -1,0 +1,1 @@
+"""Everything behind the 202, on the real servers."""

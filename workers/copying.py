@@ -1,0 +1,78 @@
+"""Rows in Postgres' binary COPY format. In: events with their ids resolved. Out: a filled `stage`.
+
+Binary, because text took 9 µs a row where binary takes 3.3: times go as int64 microseconds since 2000, jsonb as its
+version byte and text, cidr as its packed form, and no Python object is made on the way
+(https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format"; the types' receive functions define the rest).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from ipaddress import ip_network
+from typing import Any
+from uuid import UUID
+
+from msgspec.structs import astuple
+
+from schema.db import Connection
+from schema.event import COLUMNS, EVENT_FIELDS, MICROSECOND
+from workers.resolve import Dictionaries, Staged
+
+_COPY = f"COPY stage ({', '.join(COLUMNS)}) FROM STDIN (FORMAT binary)"
+_SINCE_2000 = 946_684_800 * MICROSECOND
+_TYPE, _TIME, _SESSION, _REFERRER, _AGENT, _UTM, _METADATA = (
+    EVENT_FIELDS.index(f)
+    for f in ("event_type", "occurred_at", "session_id", "referrer", "user_agent", "utm", "metadata")
+)
+# Types whose binary form we make ourselves, by the type whose binary form psycopg should use for the result.
+_AS = {"timestamptz": "int8", "jsonb": "bytea", "cidr": "bytea", "event_category": "text"}
+
+
+def fill_stage(
+    connection: Connection,
+    staged: Sequence[Staged],
+    dictionaries: Dictionaries,
+    users: Mapping[int, int],
+    sessions: Mapping[int, UUID],
+) -> None:
+    """Copy `staged` into `stage`. `users` and `sessions` are by index in `staged`."""
+    with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+        types = dictionaries.stage_types
+        copy.set_types([_AS.get(types[column], types[column]) for column in COLUMNS])
+        for row in _rows(staged, dictionaries, users, sessions):
+            copy.write_row(row)
+
+
+def _rows(
+    staged: Sequence[Staged],
+    dictionaries: Dictionaries,
+    users: Mapping[int, int],
+    sessions: Mapping[int, UUID],
+) -> Iterator[tuple[Any, ...]]:
+    for index, (event, batch) in enumerate(staged):
+        agent = dictionaries.agents.get(event.user_agent or batch.user_agent or "")
+        own = list(astuple(event))
+        own[_TYPE], category = dictionaries.types[event.event_type]
+        own[_TIME] = event.occurred_at - _SINCE_2000
+        own[_REFERRER] = dictionaries.referrers.get(event.referrer or "")
+        own[_AGENT] = agent.user_agent_id if agent else None
+        if event.session_id is None:
+            own[_SESSION] = sessions[index]
+        if event.metadata is not None:
+            own[_METADATA] = b"\x01" + event.metadata.encode()
+        if event.utm is not None:
+            own[_UTM] = b"\x01" + event.utm.encode()
+        received_at = batch.received_at - _SINCE_2000
+        shared = (batch.site_id, batch.batch_id, received_at, _cidr(batch.ip_prefix), batch.country)
+        yield (*own, *shared, users.get(index), category, agent is not None and agent.is_bot, None, None)
+
+
+@lru_cache(maxsize=4096)
+def _cidr(prefix: str | None) -> bytes | None:
+    """A network as cidr_recv wants it: family (2 or 3), bits, is_cidr, address length, address."""
+    if prefix is None:
+        return None
+    network = ip_network(prefix)
+    address = network.network_address.packed
+    return bytes([2 if network.version == 4 else 3, network.prefixlen, 1, len(address)]) + address
