@@ -7,6 +7,7 @@ documents them, and serves health, readiness and metrics.
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -79,14 +80,29 @@ async def accepting(app: Ingest) -> AsyncIterator[Gate]:
     await gate.sample()
     mount(app, gate, commit.GroupCommit(appending), redis)
     watching = asyncio.create_task(gate.watch())
+    _spare_collector()
     try:
         yield gate
     finally:
-        gate.closing = True
-        watching.cancel()
-        await asyncio.wait([watching])
+        await _end(watching)
         await redis.aclose()
         await appending.aclose()
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel it until it is over: when an answer and the cancellation come at once, Python 3.11's wait_for, which
+    redis-py uses, returns the answer and forgets the cancellation."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.1)
+
+
+def _spare_collector() -> None:
+    """Leave what the start made out of garbage collection, and collect less often: a request leaves no cycle behind,
+    yet going over FastAPI's heap for it took a tenth of the time, in stalls of up to 60 ms."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def create(settings: Settings | None = None) -> Ingest:

@@ -49,7 +49,7 @@ class GroupCommit:
     """Appends batches to their lanes, one MULTI at a time."""
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+        self._append = redis.register_script(stream.APPEND)  # loads itself again into a Redis that was restarted
         self._waiting: list[_Waiting] = []
         self._running: asyncio.Task[None] | None = None
 
@@ -84,10 +84,6 @@ class GroupCommit:
         self._running = None
 
     async def _commit(self, group: list[_Waiting]) -> None:
-        async with self._redis.pipeline(transaction=True) as pipe:
-            for member in group:
-                if member.batch is not None:
-                    stream.append(pipe, member.lane, member.batch)
-                if member.reasons:
-                    stream.count_rejected(pipe, member.site_id, member.reasons)
-            await pipe.execute()
+        batches = [(member.lane, member.batch) for member in group if member.batch is not None]
+        rejected = [(member.site_id, member.reasons) for member in group if member.reasons]
+        await self._append(args=stream.arguments(batches, rejected))

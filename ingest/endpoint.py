@@ -38,11 +38,17 @@ class EventsEndpoint:
 
     async def __call__(self, scope: Scope, header: dict[bytes, bytes], raw: bytes) -> Answer:
         received_at = now()
-        root = decode(raw)
-        context = self._gate.context(scope, header, root, received_at)
-        found = native.items(root, self._single)
-        sent_at = root.get("sent_at") if isinstance(root, dict) else None
-        parsed = native.parse(found, sent_at, context, b"\\u0000" in raw)
+        parsed = None
+        if (envelope := native.read_exact(raw, self._single)) is not None:
+            named = {"write_key": envelope.write_key, "site_id": envelope.site_id}
+            context = self._gate.context(scope, header, named, received_at)
+            parsed = native.parse_exact(envelope, context)
+        if parsed is None:
+            root = decode(raw)
+            context = self._gate.context(scope, header, root, received_at)
+            found = native.items(root, self._single)
+            sent_at = root.get("sent_at") if isinstance(root, dict) else None
+            parsed = native.parse(found, sent_at, context, b"\\u0000" in raw)
         batch = make_batch(scope, header, context, parsed.events)
         await commit(self._commit, self._lanes, batch, parsed)
         if self._single and parsed.rejected and not parsed.events:
@@ -81,7 +87,7 @@ async def commit(to: GroupCommit, lanes: int, batch: Batch, parsed: Parsed) -> N
         first = batch.events[0]
         visitor = first.anonymous_id.bytes if first.anonymous_id else batch.batch_id.bytes
         await to.append(stream.lane_of(visitor, lanes), batch.site_id, batch, reasons)
-        metrics.ACCEPTED.labels(batch.site_id).inc(len(batch.events))
+        metrics.accepted_of(batch.site_id).inc(len(batch.events))
     elif reasons:
         await to.append(0, batch.site_id, None, reasons)
     for refusal in parsed.rejected:

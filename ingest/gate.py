@@ -43,12 +43,11 @@ class Gate:
         self.reachable = False
         self.requests = 0
         self.bytes = 0
-        self.closing = False
 
     async def watch(self) -> None:
-        """Sample until `closing`: a cancellation alone is not enough, redis-py 8.1 was seen to swallow it."""
+        """Sample for as long as the process lives."""
         turn = 0
-        while not self.closing:
+        while True:
             await self.sample(with_registry=turn % _REGISTRY_EVERY == 0)
             turn += 1
             await asyncio.sleep(_SAMPLE_SECONDS)
@@ -147,13 +146,21 @@ def ip_prefix(host: str) -> str | None:
     return str(ipaddress.ip_network((mapped, 24 if mapped.version == 4 else 48), strict=False))
 
 
+@lru_cache(maxsize=65_536)
+def is_loopback(host: str) -> bool:
+    """Whether an address is this machine's own."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _is_open(site: SiteRule, scope: Scope, header: dict[bytes, bytes]) -> bool:
     """A request that some proxy forwarded does not count as local, whoever delivered it."""
     if site.open_to != "loopback":
         return site.open_to == "everyone"
     host = (scope.get("client") or ("",))[0]
-    local = host in ("127.0.0.1", "::1") or host.startswith("127.")
-    return local and not any(name in header for name in _FORWARDED)
+    return is_loopback(host) and not any(name in header for name in _FORWARDED)
 
 
 def _key_in(header: dict[bytes, bytes]) -> str | None:

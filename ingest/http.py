@@ -53,7 +53,7 @@ class Route:
                 500,
                 encode({"code": "internal", "message": "Something went wrong; nothing was accepted."}),
             )
-        metrics.REQUESTS.labels(status).inc()
+        metrics.requests_of(status).inc()
         await _respond(send, status, payload, header, retry_after)
 
     async def _handle(self, scope: Scope, header: dict[bytes, bytes], receive: Receive) -> Answer:

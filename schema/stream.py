@@ -19,6 +19,7 @@ entry is either not there (and was not acknowledged to its sender), or there unt
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -71,23 +72,37 @@ def lane_of(visitor: bytes, lanes: int) -> int:
     return zlib.crc32(visitor) % lanes
 
 
-def append(pipe: Any, lane: int, batch: Batch) -> None:
-    """Queue the commands that make a promise of `batch`; the caller runs them in one MULTI."""
-    fields = {
-        "v": FORMAT,
-        "s": batch.site_id,
-        "b": batch.batch_id.bytes,
-        "n": len(batch.events),
-        "d": batch.pack(),
-    }
-    pipe.xadd(f"ev:{lane}", fields)
-    pipe.hincrby(f"accepted:{batch.site_id}", "events", len(batch.events))
+# One script for a group: one answer to read, where MULTI brings one for each command (27 µs a request, against 4).
+APPEND = """
+local counts = tonumber(ARGV[1]) * 5 + 2
+for i = 2, counts - 1, 5 do
+    redis.call('XADD', ARGV[i], '*', 'v', '1', 's', ARGV[i + 1], 'b', ARGV[i + 2], 'n', ARGV[i + 3], 'd', ARGV[i + 4])
+end
+for i = counts, #ARGV, 3 do redis.call('HINCRBY', ARGV[i], ARGV[i + 1], ARGV[i + 2]) end
+"""
 
 
-def count_rejected(pipe: Any, site_id: str, reasons: Mapping[str, int]) -> None:
-    """Queue the commands that count refused events by reason."""
-    for reason, n in reasons.items():
-        pipe.hincrby(f"rejected:{site_id}", reason, n)
+def arguments(
+    batches: Sequence[tuple[int, Batch]], rejected: Iterable[tuple[str, Mapping[str, int]]]
+) -> list[str | bytes | int]:
+    """What APPEND takes to make a promise of (lane, batch) and to count refusals (site, reasons): all or nothing."""
+    found: list[str | bytes | int] = [len(batches)]
+    counts: Counter[tuple[str, str]] = Counter()
+    for lane, batch in batches:
+        n = len(batch.events)
+        counts[f"accepted:{batch.site_id}", "events"] += n
+        found += (f"ev:{lane}", batch.site_id, batch.batch_id.bytes, n, batch.pack())
+    for site_id, reasons in rejected:
+        for reason, n in reasons.items():
+            counts[f"rejected:{site_id}", reason] += n
+    for (key, field), n in counts.items():
+        found += (key, field, n)
+    return found
+
+
+def append(client: Any, lane: int, batch: Batch) -> Any:
+    """Make a promise of one batch, through a client or into a pipeline."""
+    return client.eval(APPEND, 0, *arguments([(lane, batch)], []))
 
 
 def accepted(redis: Redis, sites: Iterable[str]) -> dict[str, int]:

@@ -13,6 +13,7 @@ from ipaddress import ip_network
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from msgspec.structs import astuple
 
 from schema.db import Connection
@@ -36,12 +37,18 @@ def fill_stage(
     users: Mapping[int, int],
     sessions: Mapping[int, UUID],
 ) -> None:
-    """Copy `staged` into `stage`. `users` and `sessions` are by index in `staged`."""
+    """Copy `staged` into `stage`. `users` and `sessions` are by index in `staged`.
+
+    Raises DataError, as Postgres would for text, where a value has no binary form.
+    """
     with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
         types = dictionaries.stage_types
         copy.set_types([_AS.get(types[column], types[column]) for column in COLUMNS])
-        for row in _rows(staged, dictionaries, users, sessions):
-            copy.write_row(row)
+        try:
+            for row in _rows(staged, dictionaries, users, sessions):
+                copy.write_row(row)
+        except (OverflowError, ValueError) as error:
+            raise psycopg.DataError(str(error)) from None
 
 
 def _rows(
@@ -55,6 +62,8 @@ def _rows(
         own = list(astuple(event))
         own[_TYPE], category = dictionaries.types[event.event_type]
         own[_TIME] = event.occurred_at - _SINCE_2000
+        if not (_fits(event.position, 31) and _fits(event.schema_version, 15)):
+            raise OverflowError("position or schema_version is out of range")
         own[_REFERRER] = dictionaries.referrers.get(event.referrer or "")
         own[_AGENT] = agent.user_agent_id if agent else None
         if event.session_id is None:
@@ -66,6 +75,11 @@ def _rows(
         received_at = batch.received_at - _SINCE_2000
         shared = (batch.site_id, batch.batch_id, received_at, _cidr(batch.ip_prefix), batch.country)
         yield (*own, *shared, users.get(index), category, agent is not None and agent.is_bot, None, None)
+
+
+def _fits(number: int | None, bits: int) -> bool:
+    """psycopg's binary int4 and int2 cut off what does not fit, without a word: 2**40 was stored as 0."""
+    return number is None or -1 <= number >> bits <= 0
 
 
 @lru_cache(maxsize=4096)

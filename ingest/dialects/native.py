@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import astuple
 
 from ingest import rules
 from ingest.rules import Context, Parsed, Rejection
@@ -22,13 +23,14 @@ Address = Annotated[str, Meta(max_length=4096)]
 
 
 class NativeEvent(msgspec.Struct, kw_only=True, gc=False):
-    """One event as a browser sends it; what OpenAPI documents."""
+    """One event as a browser sends it; what OpenAPI documents. In the order of schema.event.Event."""
 
+    event_id: UUID | None = None
     event_type: Code
+    client_timestamp: str | float | None = None
     session_id: UUID
     anonymous_id: UUID
-    event_id: UUID | None = None
-    client_timestamp: str | float | None = None
+    user_id: Text | None = None
     trip_id: Annotated[int, Meta(ge=1, le=2**63 - 1)] | None = None
     recommendation_request_id: UUID | None = None
     source: Code | None = None
@@ -40,9 +42,7 @@ class NativeEvent(msgspec.Struct, kw_only=True, gc=False):
     device_type: Code | None = None
     user_agent: Text | None = None
     screen: Code | None = None
-    user_id: Text | None = None
     owner_code: Text | None = None
-    user_code: Text | None = None
     share_code: Text | None = None
     contact_id: Text | None = None
     click_target: Text | None = None
@@ -50,8 +50,24 @@ class NativeEvent(msgspec.Struct, kw_only=True, gc=False):
     page_type: Text | None = None
     metadata: dict[str, Any] | None = None
     schema_version: Annotated[int, Meta(ge=1, le=32_767)] | None = None
+    user_code: Text | None = None
 
 
+class _Exact(NativeEvent, forbid_unknown_fields=True, gc=False):
+    """An event without any field that would have to be kept in its metadata."""
+
+
+class Envelope(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A batch that is as documented: nearly all are."""
+
+    events: list[_Exact]
+    sent_at: str | float | None = None
+    write_key: str | None = None
+    site_id: str | None = None
+
+
+_envelope, _bare = msgspec.json.Decoder(Envelope), msgspec.json.Decoder(_Exact)
+_COMMON = len(NativeEvent.__struct_fields__) - 1  # all but user_code, in the order of schema.event.Event
 _FIELDS = frozenset(NativeEvent.__struct_fields__)
 
 
@@ -68,6 +84,29 @@ def items(root: Any, single: bool) -> list[Any]:
     raise InvalidBody
 
 
+def read_exact(raw: bytes, single: bool) -> Envelope | None:
+    """The body in one step, or None where it must be read event by event: to say what is wrong with one, to keep what
+    is unknown, or to make an id of its content."""
+    try:
+        if b"\\u0000" in raw:
+            return None
+        envelope = Envelope([_bare.decode(raw)]) if single and b'"events"' not in raw else _envelope.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return envelope if all(wire.event_id is not None for wire in envelope.events) else None
+
+
+def parse_exact(envelope: Envelope, context: Context) -> Parsed | None:
+    """The same as `parse`; None where that has to say what is refused."""
+    if len(envelope.events) > context.settings.batch_events_max:
+        return None
+    ahead = rules.skew(envelope.sent_at, context)
+    try:
+        return Parsed([_event(wire, ahead, context) for wire in envelope.events], [])
+    except InvalidEvent:
+        return None
+
+
 def parse(found: list[Any], sent_at: Any, context: Context, may_hold_nul: bool) -> Parsed:
     """Read each event by itself: a bad one is refused, its neighbours are not. Raises TooLarge over the limit."""
     if len(found) > context.settings.batch_events_max:
@@ -79,7 +118,7 @@ def parse(found: list[Any], sent_at: Any, context: Context, may_hold_nul: bool) 
         try:
             if may_hold_nul:
                 rules.refuse_nul(item)
-            events.append(_event(item, index, ahead, context))
+            events.append(_read(item, index, ahead, context))
         except InvalidEvent as refusal:
             rejected.append(Rejection(index, refusal.code, refusal.message, _type_of(item, context)))
         except msgspec.ValidationError as error:
@@ -87,43 +126,24 @@ def parse(found: list[Any], sent_at: Any, context: Context, may_hold_nul: bool) 
     return Parsed(events, rejected)
 
 
-def _event(item: Any, index: int, ahead: int, context: Context) -> Event:
+def _read(item: Any, index: int, ahead: int, context: Context) -> Event:
     wire = msgspec.convert(item, NativeEvent)
-    rules.check_type(wire.event_type, wire.source, context)
-    metadata = wire.metadata
     if unknown := item.keys() - _FIELDS:
-        metadata = dict(metadata or {})
-        metadata |= {(name if name not in metadata else f"event.{name}"): item[name] for name in sorted(unknown)}
-    at = rules.occurred_at(wire.client_timestamp, ahead, context)
-    path, utm = rules.page(wire.page_url, wire.path)
-    return Event(
-        event_id=wire.event_id or _missing_id(item, index, wire.client_timestamp, context),
-        event_type=wire.event_type,
-        occurred_at=at,
-        session_id=wire.session_id,
-        anonymous_id=wire.anonymous_id,
-        claimed_user=wire.user_id,
-        trip_id=wire.trip_id,
-        recommendation_request_id=wire.recommendation_request_id,
-        source=wire.source,
-        position=wire.position,
-        score=wire.score,
-        page_url=wire.page_url,
-        path=path,
-        referrer=wire.referrer,
-        device_type=wire.device_type,
-        user_agent=wire.user_agent,
-        screen=wire.screen,
-        owner_code=wire.owner_code or wire.user_code,
-        share_code=wire.share_code,
-        contact_id=wire.contact_id,
-        click_target=wire.click_target,
-        click_category=wire.click_category,
-        page_type=wire.page_type,
-        utm=utm,
-        metadata=rules.pack_metadata(wire.event_type, metadata, context.settings),
-        schema_version=wire.schema_version,
-    )
+        known = wire.metadata or {}
+        wire.metadata = known | {(k if k not in known else f"event.{k}"): item[k] for k in sorted(unknown)}
+    wire.event_id = wire.event_id or _missing_id(item, index, wire.client_timestamp, context)
+    return _event(wire, ahead, context)
+
+
+def _event(wire: NativeEvent, ahead: int, context: Context) -> Event:
+    """By position: naming 27 fields took two thirds of the time of reading an event."""
+    rules.check_type(wire.event_type, wire.source, context)
+    event = Event(*astuple(wire)[:_COMMON])
+    event.occurred_at = rules.occurred_at(wire.client_timestamp, ahead, context)
+    event.path, event.utm = rules.page(wire.page_url, wire.path)
+    event.owner_code = wire.owner_code or wire.user_code
+    event.metadata = rules.pack_metadata(wire.event_type, wire.metadata, context.settings)
+    return event
 
 
 def _missing_id(item: Any, index: int, client_time: Any, context: Context) -> UUID:

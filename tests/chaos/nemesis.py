@@ -20,7 +20,8 @@ from schema import db
 from tests.chaos import points
 from tests.chaos.history import FAIL, OK, UNKNOWN
 from tests.chaos.processes import HOLD, Process, drains, wait_for_death
-from tests.chaos.rig import ACCEPT_SECONDS, Rig, backlog
+from tests.chaos.queue import backlog
+from tests.chaos.rig import ACCEPT_SECONDS, Rig
 from tests.tripstream.waiting import until
 from workers.drain import LOCK_SPACE
 
@@ -191,7 +192,7 @@ def _zombie(rig: Rig) -> None:
         with db.connect(rig.settings, "owner") as connection:
             query = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s"
             connection.execute(query + " AND objid = %s", (LOCK_SPACE, lane))
-    rival = rig.new_drain(lane, locked=False)
+    rival = rig.drain(lane, locked=False)
     try:
         until(lambda: rig.recovered() and rig.pending(lane) == 0, "the other takes over", 30)
         process.go()

@@ -73,7 +73,9 @@ class Traffic:
 
 
 SPOILS: tuple[dict[str, Any], ...] = (
-    {"position": 1 << 40},  # 22003: does not fit its column
+    {"position": 1 << 40},  # 22003 as text; as binary, psycopg would store 0
+    {"schema_version": 1 << 16},
+    {"trip_id": (1 << 63) + 1},  # more than C can hold
     {"metadata": '{"torn'},  # 22P02: no JSON
     {"path": "/nul\0"},  # refused by psycopg itself
     {"trip_id": -1},  # 23514: a check of the table

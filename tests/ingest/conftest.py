@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -17,6 +18,7 @@ from schema.settings import Settings
 from tests.conftest import Servers
 from tests.ingest.serving import Server, Site, add_site, serving
 from tripstream.embedded_postgres import DATABASE
+from tripstream.embedded_valkey import Valkey
 
 # The same examples in every run; a search for new ones is `--hypothesis-profile=search`. Nothing depends on speed.
 hypothesis.register_profile("same", deadline=None, database=None, derandomize=True)
@@ -44,6 +46,21 @@ def shared(servers: Servers) -> Iterator[Server]:
         with serving(servers.settings(name)) as running:
             yield running
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def own_valkey(servers: Servers, state: Path) -> Iterator[Valkey]:
+    """A Valkey that a test may fill, reconfigure and kill."""
+    valkey = Valkey(state, bytes_max=64 << 20).start()
+    yield valkey
+    valkey.stop(immediate=True)
+
+
+@pytest.fixture
+def frail(settings: Settings, own_valkey: Valkey) -> Iterator[Server]:
+    """The application on that Valkey; it gives up on a call after 0.3 s."""
+    with serving(settings.model_copy(update={"redis_url": own_valkey.url(), "redis_seconds_max": 0.3})) as running:
+        yield running
 
 
 @pytest.fixture

@@ -52,9 +52,8 @@ def test_accepted_grows_with_the_append_and_not_without_it(valkey: Redis) -> Non
 
 def test_refused_events_are_counted_by_reason(valkey: Redis) -> None:
     for _ in range(2):
-        pipe = valkey.pipeline()
-        stream.count_rejected(pipe, "default", {"page_view too_old": 2, "unknown invalid_field": 1})
-        pipe.execute()
+        reasons = {"page_view too_old": 2, "unknown invalid_field": 1}
+        valkey.eval(stream.APPEND, 0, *stream.arguments([], [("default", reasons)]))
     assert stream.rejected(valkey, "default") == {"page_view too_old": 4, "unknown invalid_field": 2}
     assert stream.rejected(valkey, "other") == {}
 
