@@ -172,6 +172,17 @@ def deliveries_max(redis: Redis, lane: int) -> int:
     return max((int(row["times_delivered"]) for row in rows), default=0)
 
 
+def deliveries(redis: Redis, lane: int, entry_id: str) -> int:
+    """How often this entry was delivered; 0 when it is not pending."""
+    rows: list[dict[str, Any]] = _value(redis.xpending_range(f"ev:{lane}", GROUP, entry_id, entry_id, 1))
+    return int(rows[0]["times_delivered"]) if rows else 0
+
+
+def excuse(redis: Redis, lane: int, entry_ids: Sequence[str]) -> None:
+    """Forget how often these were delivered, where they are pending."""
+    redis.xclaim(f"ev:{lane}", GROUP, CONSUMER, 0, list(entry_ids), retrycount=0, justid=True)
+
+
 def adopt(redis: Redis, lane: int) -> None:
     """Take over what another consumer of the lane left pending for five minutes."""
     redis.xautoclaim(f"ev:{lane}", GROUP, CONSUMER, 300_000, "0-0", count=100)

@@ -7,7 +7,7 @@ version byte and text, cidr as its packed form, and no Python object is made on 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import ip_network
 from typing import Any
@@ -18,6 +18,7 @@ from msgspec.structs import astuple
 
 from schema.db import Connection
 from schema.event import COLUMNS, EVENT_FIELDS, MICROSECOND
+from schema.sql import load
 from workers.resolve import Dictionaries, Staged
 
 _COPY = f"COPY stage ({', '.join(COLUMNS)}) FROM STDIN (FORMAT binary)"
@@ -28,6 +29,20 @@ _TYPE, _TIME, _SESSION, _REFERRER, _AGENT, _UTM, _METADATA = (
 )
 # Types whose binary form we make ourselves, by the type whose binary form psycopg should use for the result.
 _AS = {"timestamptz": "int8", "jsonb": "bytea", "cidr": "bytea", "event_category": "text"}
+
+
+def make_tables(connection: Connection) -> None:
+    """Make `incoming` and `stage`, for as long as the connection lives."""
+    for name in ("make_incoming", "make_stage"):
+        connection.execute(load("drain")[name])
+
+
+def fill_incoming(connection: Connection, keys: Iterable[tuple[str, UUID]]) -> None:
+    """Copy (site id, event id) pairs into `incoming`."""
+    with connection.cursor() as cursor, cursor.copy("COPY incoming FROM STDIN (FORMAT binary)") as copy:
+        copy.set_types(["text", "uuid"])
+        for key in keys:
+            copy.write_row(key)
 
 
 def fill_stage(

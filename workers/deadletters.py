@@ -19,9 +19,10 @@ from schema.errors import InvalidEvent, NotFound
 from schema.event import MICROSECOND, Batch, Event, as_json, from_json
 from schema.settings import Settings
 from schema.sql import load
+from workers.copying import make_tables
 from workers.drain import is_poison, lane_lock
 from workers.resolve import Dictionaries, Staged
-from workers.store import add_drained, write
+from workers.store import add_drained, known_events, write
 from workers.verify import REPLAYS
 
 _SQL = load("deadletters")
@@ -76,7 +77,7 @@ def open_ids(connection: Connection, site_id: str | None = None) -> list[int]:
 
 def replay(connection: Connection, ids: Sequence[int], settings: Settings) -> list[Replay]:
     """Store these events after all, one transaction each."""
-    connection.execute(load("drain")["make_stage"])
+    make_tables(connection)
     with lane_lock(connection, REPLAYS, wait=True):
         return [_replay(connection, dead_letter_id, settings) for dead_letter_id in ids]
 
@@ -95,7 +96,8 @@ def _replay(connection: Connection, dead_letter_id: int, settings: Settings) -> 
                 return Replay(dead_letter_id, "already resolved", letter["state"])
             if letter["raw"] != seen["raw"]:
                 return Replay(dead_letter_id, "dead", "it was patched just now: replay it again")
-            known = write(connection, [staged], dictionaries, settings)
+            known = known_events(connection, [(staged.batch.site_id, staged.event.event_id)])
+            write(connection, [] if known else [staged], dictionaries, settings)
             _settle(connection, letter, stored=1 - len(known))
     except psycopg.Error as error:
         if not is_poison(error):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from uuid import UUID
 
 import psycopg
@@ -21,14 +21,15 @@ from redis.exceptions import RedisError
 from schema import live, stream
 from schema.db import Connection
 from schema.settings import Settings
-from schema.sql import load
 from schema.stream import Entry
+from workers.copying import make_tables
 from workers.resolve import Dictionaries, Staged
 from workers.store import Outcome, Poison, add_drained, store_entries, write
 
 LOCK_SPACE = 7_415  # first key of the lanes' advisory locks; the second is the lane
 _TRIES_MAX = 5
-_DELIVERIES_MAX = 5
+_DELIVERIES_MAX = 5  # more, and something among these entries kills its drain: they are read one by one
+_DELIVERIES_ALONE_MAX = 10  # more, and it is the entry that is first now
 logger = logging.getLogger("tripstream.drain")
 
 
@@ -45,19 +46,28 @@ class Drain:
         self.lane = lane
         self.settings = settings
         self._dictionaries = Dictionaries()
-        connection.execute(load("drain")["make_stage"])
+        make_tables(connection)
 
     def run_once(self, block_ms: int = 0) -> int:
         """Drain what one read brings: what a drain that died left behind comes first. Returns events drained."""
-        count = self.settings.drain_entries_max
-        if stream.deliveries_max(self.redis, self.lane) > _DELIVERIES_MAX:
-            count = 1  # something among these kills its drain: find it alone
-        entries = stream.read_pending(self.redis, self.lane, count)
+        alone = stream.deliveries_max(self.redis, self.lane) > _DELIVERIES_MAX
+        entries = stream.read_pending(self.redis, self.lane, 1 if alone else self.settings.drain_entries_max)
+        deadly = False
+        if alone and entries:
+            deadly = stream.deliveries(self.redis, self.lane, entries[0].entry_id) > _DELIVERIES_ALONE_MAX
         if not entries:
             entries = stream.read(self.redis, self.lane, self.settings.drain_entries_max, block_ms)
+        try:
+            return self._drain(entries, self._bury_whole if deadly else self._store)
+        except (psycopg.Error, RedisError):
+            with suppress(RedisError):  # an outage is not the entries' fault: only deaths count
+                stream.excuse(self.redis, self.lane, [entry.entry_id for entry in entries])
+            raise
+
+    def _drain(self, entries: Sequence[Entry], store: Callable[[Sequence[Entry]], Iterator[Outcome]]) -> int:
         drained = 0
         for chunk in chunks(entries, self.settings.drain_events_max):
-            outcomes = list(self._store(chunk))
+            outcomes = list(store(chunk))
             stream.forget(self.redis, self.lane, [entry.entry_id for entry in chunk])
             drained += sum(outcome.events for outcome in outcomes)
             self._slide(outcomes)
@@ -111,6 +121,11 @@ class Drain:
             first = {"lane": self.lane, "batch_id": str(chunk[0].batch_id), "dead": outcome.dead}
             logger.log(logging.WARNING if outcome.dead else logging.INFO, "drained", extra=first | figures)
         return outcome
+
+    def _bury_whole(self, chunk: Sequence[Entry]) -> Iterator[Outcome]:
+        """Keep every event of these entries as a dead letter, without looking at it: whoever looked died."""
+        why = Poison(f"more than {_DELIVERIES_ALONE_MAX} drains died of it", None)
+        yield self._commit(chunk, {(e.batch_id, ordinal): why for e in chunk for ordinal in range(e.events)})
 
     def _find_poison(self, entry: Entry, error: psycopg.Error) -> dict[tuple[UUID, int], Poison]:
         """Which events of one entry Postgres refuses; all of them where none can be told apart."""

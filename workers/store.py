@@ -8,7 +8,7 @@ touch the same rows wait for each other and never deadlock.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -21,7 +21,7 @@ from schema.settings import Settings
 from schema.sql import load
 from schema.stream import Entry
 from workers.attribute import attribute
-from workers.copying import fill_stage
+from workers.copying import fill_incoming, fill_stage
 from workers.resolve import Dictionaries, Staged, link_visitors, moment
 
 _SQL = load("drain")
@@ -81,33 +81,35 @@ def store_entries(
                 repeated.append((ordinal, Staged(event, entry.batch)))
             else:
                 candidates[key] = (ordinal, Staged(event, entry.batch))
-    known = write(connection, [s for _, s in candidates.values()], dictionaries, settings)
-    repeated += [candidates.pop(key) for key in known]
+    repeated += [candidates.pop(key) for key in known_events(connection, candidates)]
+    fresh = [s for _, s in candidates.values()]
+    write(connection, fresh, dictionaries, settings)
     for entry, at, poison in dead:
         _bury(connection, entry, at, poison)
     per_site = _settle(connection, new, repeated, dead)
-    fresh = [s for _, s in candidates.values()]
     return Outcome(fresh, len(repeated), sum(_size(e, at) for e, at, _ in dead), len(new)), per_site
 
 
-def write(
-    connection: Connection, staged: Sequence[Staged], dictionaries: Dictionaries, settings: Settings
-) -> list[Key]:
-    """Rows, counters and dirty marks of those events that the ledger has not seen. Returns the keys of the others.
-
-    Each key may be in `staged` once.
-    """
-    if not staged:
+def known_events(connection: Connection, keys: Collection[Key]) -> list[Key]:
+    """Enter keys, each given once, into the ledger. Returns those that it had already: duplicates."""
+    if not keys:
         return []
+    fill_incoming(connection, keys)
+    known: list[Key] = connection.execute(_SQL["known_events"]).fetchall()
+    return known
+
+
+def write(connection: Connection, fresh: Sequence[Staged], dictionaries: Dictionaries, settings: Settings) -> None:
+    """Rows, counters and dirty marks of events that the ledger called new."""
+    if not fresh:
+        return
     agents = dictionaries.agents
-    bots = {i for i, s in enumerate(staged) if (agent := agents.get(s.agent or "")) is not None and agent.is_bot}
-    users = link_visitors(connection, staged, bots)
-    sessions = attribute(connection, staged, users, settings.session_timeout_seconds)
-    fill_stage(connection, staged, dictionaries, users, sessions)
-    known: list[Key] = connection.execute(_SQL["drop_known"]).fetchall()
+    bots = {i for i, s in enumerate(fresh) if (agent := agents.get(s.agent or "")) is not None and agent.is_bot}
+    users = link_visitors(connection, fresh, bots)
+    sessions = attribute(connection, fresh, users, settings.session_timeout_seconds)
+    fill_stage(connection, fresh, dictionaries, users, sessions)
     for name in _COUNTERS:
         connection.execute(_SQL[name])
-    return known
 
 
 def add_drained(connection: Connection, lane: int, per_site: Mapping[str, Counter[str]], seconds: float) -> None:

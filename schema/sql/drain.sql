@@ -20,17 +20,19 @@ RETURNING batch_id
 SELECT attname, typname FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid
 WHERE attrelid = 'pg_temp.stage'::regclass AND attnum > 0 AND NOT attisdropped
 
--- name: drop_known
--- The dedupe ledger. Enters the staged events, and takes those that it had already out of stage; returns their keys.
+-- name: make_incoming
+-- The ids that a transaction asks the ledger about; lives and is emptied like stage.
+CREATE TEMP TABLE IF NOT EXISTS incoming (site_id text, event_id uuid) ON COMMIT DELETE ROWS
+
+-- name: known_events
+-- The dedupe ledger. Enters the incoming ids, and returns those that it had already.
 WITH fresh AS (
     INSERT INTO event_ids (site_id, event_id, first_seen)
-    SELECT site_id, event_id, now() FROM stage ORDER BY site_id, event_id
+    SELECT site_id, event_id, now() FROM incoming ORDER BY site_id, event_id
     ON CONFLICT DO NOTHING
     RETURNING site_id, event_id
 )
-DELETE FROM stage AS s
-WHERE NOT EXISTS (SELECT FROM fresh AS f WHERE (f.site_id, f.event_id) = (s.site_id, s.event_id))
-RETURNING site_id, event_id
+SELECT site_id, event_id FROM incoming EXCEPT SELECT site_id, event_id FROM fresh
 
 -- name: link_visitors
 -- Gives each visitor seen for the first time a user; whoever loses the race uses the winner's.

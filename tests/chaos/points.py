@@ -6,6 +6,8 @@ product knows nothing of them.
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -23,11 +25,12 @@ AFTER_DELETE = (DELETED, ACKNOWLEDGED, SLIDING)
 AFTER_COMMIT = (COMMITTED, *AFTER_DELETE)
 POINTS = (*UNCOMMITTED, *AFTER_COMMIT, BISECTING)
 
-ACK_FIRST, NO_LEDGER, COUNT_FIRST = "acknowledge before commit", "no ledger", "count before the ledger"
+ACK_FIRST, NO_LEDGER, ROWS_ONLY = "acknowledge before commit", "no ledger", "a unique key for a ledger"
+
+DEADLY = "/deadly"
 
 _SQL = load("drain")
-LEDGER_SQL = _SQL["drop_known" if "drop_known" in _SQL else "new_events"]
-_AFTER = {_SQL["new_batches"]: RECEIPTED, LEDGER_SQL: LEDGER, _SQL["add_drained"]: WRITTEN}
+_AFTER = {_SQL["new_batches"]: RECEIPTED, _SQL["known_events"]: LEDGER, _SQL["add_drained"]: WRITTEN}
 _BEFORE = {_SQL["store_trips"]: COUNTING}
 
 Visit = Callable[[str], None]
@@ -36,7 +39,7 @@ Visit = Callable[[str], None]
 def set_points(visit: Visit) -> None:
     """Call `visit` at every point. (Functions are replaced where the drain looks them up.)"""
     _set_queries(visit)
-    _around(psycopg.Copy, "write_row", after=lambda _: visit(COPYING))
+    _set_copy(visit)
     _around(stream, "read", after=lambda found: found and visit(READ))
     _around(stream, "read_pending", after=lambda found: found and visit(READ))
     _around(resolve.Dictionaries, "learn", after=lambda _: visit(LEARNED))
@@ -60,6 +63,18 @@ def _set_queries(visit: Visit) -> None:
         return result
 
     psycopg.Cursor.execute = execute  # type: ignore[method-assign]
+
+
+def _set_copy(visit: Visit) -> None:
+    """In the middle of the rows, not of the ids that the ledger is asked about before."""
+    of_rows = False
+
+    def note(_: Any, query: str) -> None:
+        nonlocal of_rows
+        of_rows = query.startswith("COPY stage ")
+
+    _around(psycopg.Cursor, "copy", before=note)
+    _around(psycopg.Copy, "write_row", after=lambda _: of_rows and visit(COPYING))
 
 
 def _tear_forget(visit: Visit) -> None:
@@ -86,6 +101,18 @@ def _tear_slide(visit: Visit) -> None:
     live.slide = slide
 
 
+def die_of(path: str) -> None:
+    """An event of this path kills whoever resolves it, as one would that a parser cannot survive."""
+    inner = resolve.Dictionaries.learn
+
+    def learn(self: Any, connection: Any, staged: Any) -> None:
+        if any(each.event.path == path for each in staged):
+            os.kill(os.getpid(), signal.SIGKILL)
+        inner(self, connection, staged)
+
+    resolve.Dictionaries.learn = learn  # type: ignore[method-assign]
+
+
 def _around(
     owner: Any, name: str, before: Callable[..., Any] = lambda *_: None, after: Callable[[Any], Any] = lambda _: None
 ) -> None:
@@ -102,7 +129,10 @@ def _around(
 
 def make_mistake(name: str) -> None:
     """Make the drain wrong in one way."""
-    {ACK_FIRST: _acknowledge_first, NO_LEDGER: _no_ledger, COUNT_FIRST: _count_first}[name]()
+    if name == ACK_FIRST:
+        _acknowledge_first()
+    else:
+        _replace(MISTAKEN[name])
 
 
 def _acknowledge_first() -> None:
@@ -116,29 +146,20 @@ def _acknowledge_first() -> None:
     drain.Drain._store = store  # type: ignore[method-assign]
 
 
-def _no_ledger() -> None:
-    """Every delivery is taken for the first."""
-    _replace(
-        {
-            _SQL["new_batches"]: "SELECT unnest(%(batch_ids)s::uuid[])",
-            _SQL["drop_known"]: "SELECT site_id, event_id FROM stage WHERE false",
-        }
-    )
+_ALL_NEW = {_SQL["known_events"]: "SELECT NULL::text, NULL::uuid WHERE false"}
+MISTAKEN = {
+    # Every delivery is taken for the first.
+    NO_LEDGER: _ALL_NEW | {_SQL["new_batches"]: "SELECT unnest(%(batch_ids)s::uuid[])"},
+    # The table of events keeps repeated ones out, as a unique key does; counters know nothing of it.
+    ROWS_ONLY: _ALL_NEW
+    | {
+        _SQL["store_events"]: "INSERT INTO events SELECT * FROM stage AS s WHERE NOT EXISTS"
+        " (SELECT FROM events AS e WHERE (e.site_id, e.event_id) = (s.site_id, s.event_id))"
+    },
+}
 
 
-def _count_first() -> None:
-    """Trips are counted before the ledger has taken the repeated events out, and not after."""
-    inner = psycopg.Cursor.execute
-
-    def execute(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-        if query == _SQL["drop_known"]:
-            inner(self, _SQL["store_trips"])
-        return inner(self, "SELECT" if query == _SQL["store_trips"] else query, *args, **kwargs)
-
-    psycopg.Cursor.execute = execute  # type: ignore[method-assign]
-
-
-def _replace(queries: dict[str, str]) -> None:
+def _replace(queries: dict[Any, str]) -> None:
     inner = psycopg.Cursor.execute
 
     def execute(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:

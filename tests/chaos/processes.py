@@ -139,6 +139,7 @@ def drains(settings: Settings, trap: _Trap, lanes: list[int], locked: bool = Tru
     `locked`: respect the lanes' locks. `mistake`: be wrong in that way.
     """
     points.set_points(trap.visit)
+    points.die_of(points.DEADLY)
     if mistake:
         points.make_mistake(mistake)
     if not locked:

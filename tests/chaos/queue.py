@@ -6,16 +6,17 @@ from __future__ import annotations
 
 import uuid
 from random import Random
+from typing import Any
 
 from redis import Redis
 
 from schema import db, sites, stream
-from schema.event import Batch, new_id, now
+from schema.event import Batch, Event, new_id, now
 from schema.settings import Settings
 from tests.chaos.checker import Verdict, check
 from tests.chaos.history import History
 from tests.chaos.processes import Process, drains
-from tests.chaos.traffic import Traffic, Wire, canonical
+from tests.chaos.traffic import SPOILS, Traffic, Wire, canonical
 from tests.tripstream.waiting import until
 from workers import jobs
 
@@ -28,6 +29,7 @@ class Queue:
         self.chance = chance
         self.traffic = Traffic(Random(chance.getrandbits(64)))
         self.history = History()
+        self._sent: list[list[Wire]] = []
         sites.announce(settings)
 
     def redis(self) -> Redis:
@@ -38,34 +40,35 @@ class Queue:
         """A process that drains this lane."""
         return Process(drains, self.settings, [lane], locked, mistake)
 
-    def put(self, events: list[Wire], lane: int = 0) -> Batch:
+    def put(self, events: list[Wire], lane: int = 0) -> None:
         """Promise one batch."""
-        at = now()
-        batch = Batch(
-            site_id="default", batch_id=new_id(at), received_at=at, events=[canonical(wire) for wire in events]
-        )
         self.history.queued(events)
-        self.append(batch, lane)
-        return batch
+        self.append(batch_of([canonical(wire) for wire in events]), lane)
 
     def fill(self, batches: int, lane: int = 0) -> None:
-        """Promise so many batches, every tenth of them twice, as senders do who miss the answer."""
+        """Promise so many batches; every fifth is followed by an earlier one, from a sender who missed the answer."""
         for n in range(batches):
-            events = self.traffic.batch()
-            self.put(events, lane)
-            if n % 10 == 0:
-                self.put(events, lane)
+            self._sent.append(self.traffic.batch())
+            self.put(self._sent[-1], lane)
+            if n % 5 == 4:
+                self.put(self.chance.choice(self._sent), lane)
 
     def append(self, batch: Batch, lane: int = 0) -> None:
         with self.redis() as redis, redis.pipeline(transaction=True) as pipe:
             stream.append(pipe, lane, batch)
             pipe.execute()
 
-    def poison(self, lane: int = 0) -> None:
-        """Queue a batch with an event that cannot be stored."""
-        batch, good, bad = self.traffic.poison()
-        self.history.queued(good, [bad])
-        self.append(batch, lane)
+    def poison(self, lane: int = 0, **spoil: Any) -> None:
+        """Promise a batch in which one event cannot be stored, for this reason or any.
+
+        Accept would refuse it: this is what an ingest process with a mistake, or of another version, may queue.
+        """
+        good = self.traffic.batch()
+        events = [canonical(wire) for wire in good]
+        bad = canonical(self.traffic.event(), **spoil or self.chance.choice(SPOILS))
+        events.insert(self.chance.randint(0, len(events)), bad)
+        self.history.queued(good, [bad.event_id])
+        self.append(batch_of(events), lane)
 
     def unreadable(self, lane: int = 0) -> None:
         """Queue an entry that cannot be read."""
@@ -110,6 +113,12 @@ class Queue:
         """Drain what is left, and judge."""
         self.drain_all()
         return check(self.settings, self.history)
+
+
+def batch_of(events: list[Event], **shared: Any) -> Batch:
+    """A batch received now."""
+    at = now()
+    return Batch(**{"site_id": "default", "batch_id": new_id(at), "received_at": at, "events": events} | shared)
 
 
 def backlog(redis: Redis, settings: Settings) -> int:

@@ -1,4 +1,4 @@
-"""What visitors send, from a seed. In: a random generator. Out: batches in the native dialect, and poisoned ones.
+"""What visitors send, from a seed. In: a random generator. Out: batches in the native dialect, and ways to spoil them.
 
 Few trips, visitors and sessions, so that every drain touches the rows that every other drain touches. Every event
 carries its time, so that what it must count for is known before it is sent.
@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from schema.event import MICROSECOND, Batch, Event, new_id, now
+from schema.event import MICROSECOND, Event
 
 TRIPS, VISITORS, SESSIONS_EACH = 25, 40, 2
 PERSON = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -57,19 +57,6 @@ class Traffic:
     def batch(self, most: int = 12) -> list[Wire]:
         """The events of one request."""
         return [self.event() for _ in range(self._chance.randint(1, most))]
-
-    def poison(self) -> tuple[Batch, list[Wire], UUID]:
-        """A queued batch in which one event cannot be stored: the batch, its good events, the bad one's id.
-
-        Accept would refuse it: this is what an ingest process with a mistake, or of another version, may queue.
-        """
-        good = self.batch()
-        events = [canonical(wire) for wire in good]
-        spoil = self._chance.choice(SPOILS)
-        bad = canonical(self.event(), **spoil)
-        events.insert(self._chance.randint(0, len(events)), bad)
-        at = now()
-        return Batch(site_id="default", batch_id=new_id(at), received_at=at, events=events), good, bad.event_id
 
 
 SPOILS: tuple[dict[str, Any], ...] = (

@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+import redis
 
 from schema.settings import Settings
 from tests import make
@@ -106,3 +108,13 @@ def test_a_sender_that_leaves_before_the_end_has_sent_nothing(server: Server, re
 def test_whatever_the_answer_the_room_it_took_is_given_back(server: Server, content: bytes) -> None:
     server.post(content)
     assert (server.gate.requests, server.gate.bytes) == (0, 0)
+
+
+def test_how_long_a_session_lives_is_a_setting(settings: Settings) -> None:
+    content = b'{"anonymous_id":"%s"}' % str(make.uid(3)).encode()
+    with serving(settings.model_copy(update={"session_timeout_seconds": 60})) as server:
+        answer = server.post(content, SESSION).json()
+        assert answer["expires_in_seconds"] == 60
+        with redis.Redis.from_url(settings.redis_url) as client:
+            client.zadd("live:default", {answer["session_id"]: time.time_ns() // 1_000_000 - 61_000})
+        assert not server.post(content, SESSION).json()["resumed"]

@@ -15,10 +15,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ingest import body
+from ingest.dialects import native
 from ingest.dialects.native import NativeEvent
+from ingest.endpoint import decode
 from schema.errors import InvalidBody, TooLarge
 from schema.event import Batch, Event, as_json, from_json
 from tests import make
+from tests.ingest.contexts import context
 from tests.ingest.serving import BATCH, SESSION, SINGLE, Server, drain, figures
 
 ROUTES = st.sampled_from([BATCH, SINGLE, SESSION])
@@ -116,6 +119,53 @@ def test_a_batch_with_a_few_bytes_changed_is_answered_and_the_books_balance(shar
     check()
     drain(shared.settings)
     assert figures(shared.settings).conserved
+
+
+UUIDS = st.uuids().map(str)
+CODES = st.text(min_size=1, max_size=100) | st.text(max_size=101)
+VALID = st.fixed_dictionaries(
+    {"event_type": CODES, "session_id": UUIDS, "anonymous_id": UUIDS, "event_id": UUIDS},
+    optional={
+        "client_timestamp": st.none() | st.floats(0, 1e13) | st.integers(make.T0 // 1000 - 10**11, make.T0 // 1000),
+        "trip_id": st.none() | st.integers(0, 2**63),
+        "recommendation_request_id": st.none() | UUIDS,
+        "position": st.integers(-1, 2**31),
+        "score": st.integers() | st.floats(allow_nan=False, allow_infinity=False),
+        "page_url": st.text(max_size=30).map("https://a/?utm_term=".__add__),
+        "metadata": st.none() | st.dictionaries(TEXT, VALUES, max_size=3),
+        "schema_version": st.integers(0, 40_000),
+        **dict.fromkeys(("source", "path", "referrer", "user_id", "owner_code", "user_code", "extra"), TEXT),
+    },
+)
+ENVELOPES = st.fixed_dictionaries(
+    {"events": st.lists(VALID, max_size=3)},
+    optional={"sent_at": VALUES, "write_key": st.none() | TEXT, "site_id": st.none() | TEXT, "more": VALUES},
+)
+
+
+@given(ENVELOPES, st.booleans(), st.booleans())
+def test_the_short_way_through_a_body_ends_where_the_long_way_ends(root: Any, single: bool, strict: bool) -> None:
+    sent = root["events"][0] if single and len(root["events"]) == 1 else root
+    raw = json.dumps(sent, default=str, ensure_ascii=False).encode()
+    known = context(strict=strict)
+    envelope = native.read_exact(raw, single)
+    short = None if envelope is None else native.parse_exact(envelope, known)
+    if short is not None:
+        found = native.items(decode(raw), single)
+        assert short == native.parse(found, sent.get("sent_at"), known, may_hold_nul=b"\\u0000" in raw)
+        assert not short.rejected
+
+
+def test_what_browsers_send_goes_the_short_way() -> None:
+    full = make.event(0, client_timestamp="2025-12-31T23:59:00Z", metadata={"a": 1}, user_code="x")
+    for raw, single in (
+        (make.body(full, sent_at=5), False),
+        (json.dumps(full).encode(), True),
+        (make.body(full), True),
+    ):
+        envelope = native.read_exact(raw, single)
+        assert envelope is not None
+        assert native.parse_exact(envelope, context()) is not None
 
 
 PRINTABLE = st.text(st.characters(codec="utf-8"), max_size=20)

@@ -66,6 +66,8 @@ def test_a_redis_that_is_full_unnoticed_refuses_whole_batches_and_can_still_be_d
     assert queued(frail.settings) == 0
     tell(frail, maxmemory=0)
     assert figures(frail.settings) == (3, 3, 0, 0)
+    with redis.Redis.from_url(frail.settings.redis_url) as client:
+        assert client.exists("live:default", "visitor:default") == 0
     assert frail.post(make.body(make.event(7))).status_code == 202
 
 

@@ -33,7 +33,8 @@ SAMPLES = {
 
 def test_each_prepares(owner: psycopg.Connection) -> None:
     owner.autocommit = True
-    owner.execute(load("drain")["make_stage"])
+    for table in ("make_incoming", "make_stage"):
+        owner.execute(load("drain")[table])
     refused = {}
     for consumer, name in NAMED:
         text = load(consumer)[name]
