@@ -146,7 +146,10 @@ def _acknowledge_first() -> None:
     drain.Drain._store = store  # type: ignore[method-assign]
 
 
-_ALL_NEW = {_SQL["known_events"]: "SELECT NULL::text, NULL::uuid WHERE false"}
+_ALL_NEW = {
+    _SQL["known_events"]: "WITH entered AS (INSERT INTO event_ids SELECT site_id, event_id, now() FROM incoming"
+    " ON CONFLICT DO NOTHING) SELECT NULL::text, NULL::uuid WHERE false"
+}
 MISTAKEN = {
     # Every delivery is taken for the first.
     NO_LEDGER: _ALL_NEW | {_SQL["new_batches"]: "SELECT unnest(%(batch_ids)s::uuid[])"},

@@ -55,11 +55,11 @@ def test_draining_without_receipts_and_ledger_is_caught_as_doubling(
     assert not verdict.lost
 
 
-def test_counting_twice_is_caught_as_miscounting(
+def test_deduplicating_rows_but_not_counters_is_caught_as_miscounting(
     queue: Queue, start: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    verdict = under_kills(queue, start, points.COUNT_TWICE)
-    _tell(capsys, points.COUNT_TWICE, verdict)
+    verdict = under_kills(queue, start, points.ROWS_ONLY)
+    _tell(capsys, points.ROWS_ONLY, verdict)
     assert verdict.miscounted
     assert not verdict.lost
     assert not verdict.doubled
