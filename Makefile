@@ -30,7 +30,7 @@ bench: $(VENV)/dev.stamp ## Measure, and print the figures
 	@exec $(RUN) -m bench $(ARGS)
 
 chaos: $(VENV)/dev.stamp ## Kill things while events flow, and count what is left
-	@exec $(RUN) -m pytest tests/chaos $(ARGS)
+	@CHAOS_FAULTS=$${CHAOS_FAULTS:-300} exec $(RUN) -m pytest tests/chaos $(ARGS)
 
 lock: ## Pin the newest versions that pyproject.toml allows, with hashes
 	$(call require-python)
