@@ -2,7 +2,8 @@
 
 What holds: sessions have about 12 events, trips are drawn by Zipf's law from 10,000, metadata has about 60 bytes, and
 page, referrer and user agent come from small sets, so that dictionaries, counters and indexes work as they would in
-earnest. The same seed gives the same visitors; ids and times are new each time.
+earnest. Times go evenly over the last hour, in order: rendered all at once they would be the same few, and an index
+on time a third of its size. The same seed gives the same visitors; ids and times are new each time.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from schema.event import new_id, now
 TRIPS = 10_000
 EVENTS_A_SESSION = 12
 _ACTIVE = 300
+_HOUR_MS = 3_600_000
 _TYPES = {
     "impression": 45, "page_view": 15, "click_trip": 10, "trip_dwell": 8, "scroll_depth": 6, "search_submit": 5,
     "results_view": 5, "save_trip": 2, "filter_change": 2, "contact_whatsapp": 1, "booking_start": 1,
@@ -100,12 +102,13 @@ def posts(requests: int, size: int, *, seed: int = 1, ordered_ids: bool = False,
     active = [Visitor(chance, ordered_ids=ordered_ids) for _ in range(_ACTIVE)]
     goes_on = 1 - min(size / EVENTS_A_SESSION, 1)
     encode = msgspec.json.Encoder().encode
-    for _ in range(requests):
+    for request in range(requests):
         place = chance.randrange(_ACTIVE)
         visitor = active[place]
-        at = now() // 1000
+        sent_at = now() // 1000
+        at = sent_at - _HOUR_MS + _HOUR_MS * (request + 1) // requests
         events = [visitor.event(at - 700 * (size - number)) for number in range(size)]
-        body = encode(events[0]) if bare else encode({"events": events, "sent_at": at})
+        body = encode(events[0]) if bare else encode({"events": events, "sent_at": sent_at})
         yield Post(body, size, visitor.user_agent)
         if chance.random() >= goes_on:
             active[place] = Visitor(chance, ordered_ids=ordered_ids)

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import astuple
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from starlette.types import Scope
@@ -62,7 +63,7 @@ class SessionEndpoint:
         context = self._gate.context(scope, header, root, received_at)
         try:
             wanted = msgspec.convert(root, SessionStart)
-            rules.refuse_nul(root)
+            rules.refuse_nul(astuple(wanted))
         except msgspec.ValidationError as error:
             raise InvalidBody(str(error).replace(" - at `$.", " in `")) from None
         session_id, resumed = await self._choose(context.site_id, wanted, received_at)

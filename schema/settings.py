@@ -105,7 +105,8 @@ def load(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        lines = [f"{env_name(str(e['loc'][0])) if e['loc'] else ''} {e['msg']}".strip() for e in error.errors()]
+        said = [(e["loc"], e["msg"].removeprefix("Value error, ")) for e in error.errors()]
+        lines = [f"{env_name(str(where[0]))}: {what}" if where else what for where, what in said]
         raise ConfigError("; ".join(lines)) from None
 
 

@@ -116,9 +116,10 @@ def parse(found: list[Any], sent_at: Any, context: Context, may_hold_nul: bool) 
     events, rejected = [], []
     for index, item in enumerate(found):
         try:
+            event = _read(item, index, ahead, context)
             if may_hold_nul:
-                rules.refuse_nul(item)
-            events.append(_read(item, index, ahead, context))
+                rules.refuse_nul(astuple(event), event.metadata)
+            events.append(event)
         except InvalidEvent as refusal:
             rejected.append(Rejection(index, refusal.code, refusal.message, _type_of(item, context)))
         except msgspec.ValidationError as error:

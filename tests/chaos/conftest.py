@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from schema.settings import Settings
-from tests.chaos.processes import Process
+from tests.chaos.processes import Process, end_all
 from tests.chaos.queue import Queue
 
 Start = Callable[..., Process]
@@ -30,5 +30,4 @@ def start() -> Iterator[Start]:
         return process
 
     yield note
-    for process in started:
-        process.end()
+    end_all(started)

@@ -24,14 +24,19 @@ from tests.chaos.queue import backlog
 from tests.chaos.rig import ACCEPT_SECONDS, Rig
 from tests.tripstream.waiting import until
 from workers.drain import LOCK_SPACE
+from workers.verify import verify
 
 SLACK_SECONDS = 1.5  # of a machine that does other things as well
 STOPPED_SECONDS = 0.6
+AUDIT_EVERY = 25  # faults
 Fault = Callable[[Rig], None]
 
 
 def run(rig: Rig, faults: int) -> tuple[Counter[str], list[float]]:
-    """Do so many faults. Returns how many of each kind, and the seconds that each recovery took."""
+    """Do so many faults. Returns how many of each kind, and the seconds that each recovery took.
+
+    Every now and then the books are compared while events flow, as `tripstream verify` does.
+    """
     done: Counter[str] = Counter()
     seconds = []
     for name in _schedule(rig.chance, faults):
@@ -40,11 +45,13 @@ def run(rig: Rig, faults: int) -> tuple[Counter[str], list[float]]:
             began = time.monotonic()
             rig.revive()
             rig.recovered()
+            seconds.append(time.monotonic() - began)
+            done[name] += 1
+            if len(seconds) % AUDIT_EVERY == 0:
+                assert not verify(rig.settings, lambda *_: None).problems
         except BaseException as error:
-            error.add_note(f"fault {sum(done.values()) + 1}: {name}; {rig.web.words()}")
+            error.add_note(f"after {len(seconds)} faults: {name}; {rig.web.words()}")
             raise
-        done[name] += 1
-        seconds.append(time.monotonic() - began)
     return done, seconds
 
 
@@ -71,6 +78,12 @@ def _kill_drain(rig: Rig) -> None:
     _, process = _any_drain(rig)
     time.sleep(rig.chance.random() / 10)  # the moment is the fault
     process.kill()
+
+
+def _kill_chores(rig: Rig) -> None:
+    """kill -9 of a rollup, or of the mirror, or between the two."""
+    time.sleep(rig.chance.random() / 2)
+    rig.chores.kill()
 
 
 def _kill_ingest(rig: Rig) -> None:
@@ -210,6 +223,7 @@ def _poison(rig: Rig) -> None:
 FAULTS: dict[str, Fault] = {
     **{f"drain killed: {point}": partial(_crash, point) for point in points.POINTS},
     "drain killed: any moment": _kill_drain,
+    "chores killed": _kill_chores,
     "ingest killed": _kill_ingest,
     "Valkey killed": _kill_valkey,
     "Valkey killed, torn log": _tear_log,

@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,13 +25,13 @@ import psycopg
 from redis.exceptions import RedisError
 
 from ingest import app as ingest_app
-from schema import stream
+from schema import db, stream
 from schema.errors import StorageError
 from schema.settings import Settings, env_name
 from tests.chaos import points
 from tests.tripstream.waiting import until
 from tripstream import serve
-from workers import clock, jobs, queue
+from workers import clock, jobs, queue, rollup, upkeep
 
 KILL, HOLD, HELD, GO, STOP = "kill", "hold", "held", "go", "stop"
 _FORK = multiprocessing.get_context("forkserver")
@@ -82,12 +82,15 @@ class Process:
         self._child.kill()
         self._child.join(10)
 
+    def stop(self) -> None:
+        """Ask it to stop."""
+        if not self._pipe.closed:
+            with contextlib.suppress(OSError):
+                self._pipe.send(STOP)
+
     def end(self) -> None:
         """Ask it to stop, and wait."""
-        if self._pipe.closed:
-            return
-        with contextlib.suppress(OSError):
-            self._pipe.send(STOP)
+        self.stop()
         self._child.join(10)
         if self._child.is_alive():
             self.kill()
@@ -162,6 +165,17 @@ def worker(settings: Settings, trap: _Trap, name: str) -> None:
     sys.exit(queue.work(settings, name))
 
 
+def chores(settings: Settings, trap: _Trap) -> None:
+    """Roll up and mirror, over and over, beside the drains."""
+    while not trap.stop.wait(0.5):
+        try:
+            with db.connect(settings) as connection:
+                rollup.run_once(connection)
+            upkeep.mirror(settings)
+        except (psycopg.Error, RedisError, StorageError, OSError) as error:
+            _say(f"{type(error).__name__}: {error}")
+
+
 def ticker(settings: Settings, trap: _Trap) -> None:
     """The real clock."""
     clock.run(settings, trap.stop.is_set)
@@ -171,6 +185,15 @@ def web(settings: Settings, trap: _Trap) -> None:
     """The real ingest app under the real server."""
     threading.Thread(target=lambda: trap.stop.wait() and os.kill(os.getpid(), signal.SIGTERM), daemon=True).start()
     serve.serve(ingest_app.create(settings), settings)
+
+
+def end_all(processes: Iterable[Process]) -> None:
+    """Stop them all at once."""
+    ending = list(processes)
+    for process in ending:
+        process.stop()
+    for process in ending:
+        process.end()
 
 
 def wait_for_death(process: Process, what: str) -> None:

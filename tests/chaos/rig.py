@@ -1,5 +1,5 @@
-"""A whole Tripstream under test: private servers, ingest over HTTP, a drain a lane, senders. In: servers and a seed.
-Out: faults may be done to any part of it, and `settle` says what became of what was sent.
+"""A whole Tripstream under test: private servers, ingest over HTTP, a drain a lane, chores, senders. In: servers and a
+seed. Out: faults may be done to any part of it, and `settle` says what became of what was sent.
 
 What a supervisor does in the product (start again whatever ended) the test does here, and nothing more: no queue is
 mended, no row touched.
@@ -16,7 +16,7 @@ from random import Random
 
 from tests.chaos.checker import Verdict, check
 from tests.chaos.history import OK
-from tests.chaos.processes import Process, web
+from tests.chaos.processes import Process, chores, end_all, web
 from tests.chaos.queue import Queue
 from tests.chaos.sender import Sender
 from tests.chaos.traffic import Wire
@@ -37,6 +37,7 @@ class Rig(Queue):
         super().__init__(settings, chance)
         self.servers = servers
         self.web = Process(web, settings)
+        self.chores = Process(chores, settings)
         self.drains = {lane: self.drain(lane) for lane in range(settings.lanes)}
         until(lambda: self.post(self.traffic.batch()) == OK, "ingest accepts", 30)
 
@@ -46,6 +47,9 @@ class Rig(Queue):
             if process.code is not None:
                 process.end()
                 self.drains[lane] = self.drain(lane)
+        if self.chores.code is not None:
+            self.chores.end()
+            self.chores = Process(chores, self.settings)
         if self.web.code is not None:
             self.web.end()
             self.web = Process(web, self.settings)
@@ -78,8 +82,7 @@ class Rig(Queue):
 
     def end(self) -> None:
         """Stop our processes; the servers are somebody else's."""
-        for process in (*self.drains.values(), self.web):
-            process.end()
+        end_all([*self.drains.values(), self.chores, self.web])
 
     @contextmanager
     def senders(self) -> Iterator[None]:

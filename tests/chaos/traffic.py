@@ -42,7 +42,7 @@ class Traffic:
         chance = self._chance
         visitor = chance.choice(self._visitors)
         kind = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
-        at = self._today - timedelta(milliseconds=chance.randrange(60_000, 3 * 86_400_000))
+        at = self._today - timedelta(milliseconds=chance.randrange(60_000, 8 * 3_600_000))
         wire: Wire = {
             "event_id": self.uuid(), "event_type": kind, "anonymous_id": visitor,
             "session_id": chance.choice(self._sessions[visitor]), "client_timestamp": at.isoformat(),

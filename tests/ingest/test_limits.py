@@ -13,7 +13,6 @@ import httpx
 import pytest
 import redis
 
-from schema.settings import Settings
 from tests import make
 from tests.ingest.serving import BATCH, SESSION, SINGLE, Server, queued, serving
 
@@ -51,9 +50,9 @@ LIMITS: list[tuple[dict[str, Any], bytes, int]] = [
 
 @pytest.mark.parametrize(("limit", "second", "status"), LIMITS)
 def test_what_is_too_much_at_once_is_asked_to_come_again(
-    settings: Settings, limit: dict[str, Any], second: bytes, status: int
+    shared: Server, limit: dict[str, Any], second: bytes, status: int
 ) -> None:
-    with serving(settings.model_copy(update=limit)) as server:
+    with serving(shared.settings.model_copy(update=limit)) as server:
         slow, quick = meanwhile(server, make.body(), second)
         assert (slow.status_code, quick.status_code) == (202, status)
         if status == 503:
@@ -62,31 +61,35 @@ def test_what_is_too_much_at_once_is_asked_to_come_again(
         assert (server.gate.requests, server.gate.bytes) == (0, 0)
 
 
-def test_a_body_without_a_length_counts_as_the_largest(settings: Settings) -> None:
+def test_a_body_without_a_length_counts_as_the_largest(shared: Server) -> None:
     async def endless() -> AsyncIterator[bytes]:
         yield make.body()
 
-    with serving(settings.model_copy(update={"inflight_bytes_max": 1 << 20, "body_bytes_max": 2 << 20})) as server:
+    with serving(
+        shared.settings.model_copy(update={"inflight_bytes_max": 1 << 20, "body_bytes_max": 2 << 20})
+    ) as server:
         assert server.request("POST", BATCH, content=endless()).status_code == 503
         assert server.post(make.body()).status_code == 202
 
 
 @pytest.mark.parametrize("path", [BATCH, SINGLE, SESSION])
-def test_a_body_that_does_not_arrive_in_time_is_given_up(settings: Settings, path: str) -> None:
+def test_a_body_that_does_not_arrive_in_time_is_given_up(shared: Server, path: str) -> None:
     async def trickle() -> AsyncIterator[bytes]:
         yield make.body()[:10]
         await asyncio.Event().wait()
 
-    with serving(settings.model_copy(update={"body_seconds_max": 0.05})) as server:
+    before = queued(shared.settings)
+    with serving(shared.settings.model_copy(update={"body_seconds_max": 0.05})) as server:
         answer = server.request("POST", path, content=trickle())
         assert (answer.status_code, answer.json()["code"]) == (408, "slow_sender")
         assert answer.headers["connection"] == "close"
         assert (server.gate.requests, server.gate.bytes) == (0, 0)
-    assert queued(settings) == 0
+    assert queued(shared.settings) == before
 
 
 @pytest.mark.parametrize("received", [0, 1])
-def test_a_sender_that_leaves_before_the_end_has_sent_nothing(server: Server, received: int) -> None:
+def test_a_sender_that_leaves_before_the_end_has_sent_nothing(shared: Server, received: int) -> None:
+    before = queued(shared.settings)
     whole = {"type": "http.request", "body": make.body(), "more_body": True}
     messages = iter([whole] * received + [{"type": "http.disconnect"}] * 5)
     told: list[Any] = []
@@ -98,23 +101,23 @@ def test_a_sender_that_leaves_before_the_end_has_sent_nothing(server: Server, re
         told.append(message)
 
     scope = {"type": "http", "method": "POST", "path": BATCH, "headers": [], "client": ("127.0.0.1", 1)}
-    server.run(server.app(scope, receive, send))
+    shared.run(shared.app(scope, receive, send))
     assert told[0]["status"] == 400
-    assert queued(server.settings) == 0
-    assert (server.gate.requests, server.gate.bytes) == (0, 0)
+    assert queued(shared.settings) == before
+    assert (shared.gate.requests, shared.gate.bytes) == (0, 0)
 
 
 @pytest.mark.parametrize("content", [make.body(), b"", b"not JSON", b"\x1f\x8b", make.body(write_key="x")])
-def test_whatever_the_answer_the_room_it_took_is_given_back(server: Server, content: bytes) -> None:
-    server.post(content)
-    assert (server.gate.requests, server.gate.bytes) == (0, 0)
+def test_whatever_the_answer_the_room_it_took_is_given_back(shared: Server, content: bytes) -> None:
+    shared.post(content)
+    assert (shared.gate.requests, shared.gate.bytes) == (0, 0)
 
 
-def test_how_long_a_session_lives_is_a_setting(settings: Settings) -> None:
+def test_how_long_a_session_lives_is_a_setting(shared: Server) -> None:
     content = b'{"anonymous_id":"%s"}' % str(make.uid(3)).encode()
-    with serving(settings.model_copy(update={"session_timeout_seconds": 60})) as server:
+    with serving(shared.settings.model_copy(update={"session_timeout_seconds": 60})) as server:
         answer = server.post(content, SESSION).json()
         assert answer["expires_in_seconds"] == 60
-        with redis.Redis.from_url(settings.redis_url) as client:
+        with redis.Redis.from_url(shared.settings.redis_url) as client:
             client.zadd("live:default", {answer["session_id"]: time.time_ns() // 1_000_000 - 61_000})
         assert not server.post(content, SESSION).json()["resumed"]

@@ -131,17 +131,26 @@ def test_the_path_is_taken_from_the_page_address(url: str | None, path: str | No
     assert rules.page(url, None)[0] == path
 
 
-@given(json_values)
-def test_nesting_and_nul_are_found_wherever_they_are(value: Any) -> None:
-    text = json.dumps(value)
-    if "\\u0000" in text.replace("\\\\", ""):
-        with pytest.raises(InvalidEvent):
-            rules.refuse_nul(value)
+def height(item: Any) -> int:
+    inner = item.values() if isinstance(item, dict) else item if isinstance(item, list) else None
+    return 0 if inner is None else 1 + max(map(height, inner), default=0)
+
+
+@given(json_values, st.integers(0, 6))
+@example({'"[{\\"': ["]}", {"": []}]}, 2)
+@example(["\\", [], ['"']], 1)
+def test_how_deep_json_nests_is_told_without_walking_it(value: Any, levels: int) -> None:
+    for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=1)):
+        assert rules.is_deeper(text.encode(), levels) == (height(value) > levels)
+
+
+@given(st.lists(st.sampled_from(["\0", "\\", "u0000", "x", "\\u0000", '"'])).map("".join), st.booleans())
+def test_u_0000_is_found_in_metadata_and_its_spelling_is_not(text: str, as_name: bool) -> None:
+    metadata = json.dumps({text: 1} if as_name else {"a": [{"b": text}]})
+    if "\0" in text:
+        with pytest.raises(InvalidEvent, match=r"U\+0000"):
+            rules.refuse_nul([], metadata)
+        with pytest.raises(InvalidEvent, match=r"U\+0000"):
+            rules.refuse_nul([None, 1, text])
     else:
-        rules.refuse_nul(value)
-
-    def depth(item: Any) -> int:
-        inner = item.values() if isinstance(item, dict) else item if isinstance(item, list) else []
-        return max((1 + depth(i) for i in inner), default=0)
-
-    assert max(level for _, level in rules.walk(value)) == depth(value)
+        rules.refuse_nul([None, 1, text], metadata)

@@ -154,6 +154,15 @@ def test_an_entry_deleted_and_not_acknowledged_is_acknowledged(pipe: Pipeline) -
     assert receipts(pipe) == []
 
 
+def test_batches_that_were_drained_do_not_end_the_draining_of_those_behind_them(pipe: Pipeline) -> None:
+    pipe.settings = pipe.settings.model_copy(update={"drain_entries_max": 1})
+    pipe.accept(batch(n=1))
+    pipe.drain()
+    pipe.accept(batch(n=1), batch(n=2))
+    assert pipe.drain() == 1
+    assert pipe.redis.xlen("ev:0") == 0
+
+
 def test_what_another_consumer_holds_is_left_to_it_and_not_waited_for(pipe: Pipeline) -> None:
     pipe.accept(batch(n=1))
     pipe.redis.xreadgroup(stream.GROUP, "stranger", {"ev:0": ">"})
