@@ -181,7 +181,7 @@ def test_an_address_that_is_not_ours_is_told() -> None:
 def test_a_wrong_setting_is_one_line_and_exit_code_2(up: Callable[..., Up]) -> None:
     one = up(TRIPSTREAM_PORT="99999")
     assert one.ends() == 2
-    assert one.log().startswith("tripstream: TRIPSTREAM_PORT ")
+    assert one.log().startswith("tripstream: TRIPSTREAM_PORT: ")
     assert one.log().count("\n") == 1
 
 
