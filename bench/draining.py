@@ -28,9 +28,10 @@ _COLUMNS = ", ".join(COLUMNS)
 # A process of its own, as in production; the clock starts once its connections are open.
 _DRAIN = """
 import time
-from schema import settings as config
+from schema import collector, settings as config
 from workers import jobs
 settings = config.load()
+collector.spare()
 with jobs.drains(settings, [0]) as found:
     print("ready", flush=True); input()
     began = time.perf_counter(); cpu = time.process_time()

@@ -79,10 +79,11 @@ class Batch(msgspec.Struct, array_like=True, kw_only=True, gc=False):
 _ENCODER = msgspec.msgpack.Encoder(uuid_format="bytes")
 _DECODER = msgspec.msgpack.Decoder(Batch)
 
-# Event fields that a row holds under another name or not at all: the drain resolves them to ids.
-_RESOLVED = {"event_type": "event_type_id", "user_agent": "user_agent_id", "referrer": "referrer_id"}
+# Event fields that a row holds as an id: the drain looks them up.
+TEXT_FIELDS = ("source", "page_url", "path", "referrer", "device_type", "screen")
+_RESOLVED = {field: f"{field}_id" for field in ("event_type", "user_agent", *TEXT_FIELDS)} | {"page_url": "page_id"}
 _SHARED = ("site_id", "batch_id", "received_at", "ip_prefix", "country")
-_DRAINED = ("user_id", "category", "is_bot", "user_role", "user_tenure_days")
+_DRAINED = ("page_query", "user_id", "category", "is_bot", "user_role", "user_tenure_days")
 
 EVENT_FIELDS: tuple[str, ...] = Event.__struct_fields__
 COLUMNS: tuple[str, ...] = (*(_RESOLVED.get(f, f) for f in EVENT_FIELDS), *_SHARED, *_DRAINED)

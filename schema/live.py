@@ -32,11 +32,11 @@ def ask_seen(pipe: Any, site_id: str, session_id: UUID) -> Any:
     return pipe.zscore(f"live:{site_id}", str(session_id))
 
 
-def slide(redis: Redis, seen_ms: Mapping[str, Mapping[str, int]]) -> None:
+def slide(redis: Redis, seen_ms: Mapping[str, Mapping[UUID, int]]) -> None:
     """Move the expiry of known sessions on, per site; unknown sessions stay unknown."""
     pipe = redis.pipeline(transaction=False)
     for site_id, sessions in seen_ms.items():
-        pipe.zadd(f"live:{site_id}", dict(sessions), xx=True, gt=True)
+        pipe.zadd(f"live:{site_id}", {str(session): ms for session, ms in sessions.items()}, xx=True, gt=True)
     pipe.execute()
 
 

@@ -75,7 +75,7 @@ class Settings(BaseSettings):
         0.65, "Share of maxmemory above which ingestion answers 503.", "share", gt=0, le=0.95
     )
     redis_bytes: int = _setting(512 << 20, "maxmemory of the embedded Valkey.", "bytes", ge=16 << 20)
-    drain_entries_max: int = _setting(1000, "Stream entries read at once.", "entries", ge=1, le=10_000)
+    drain_entries_max: int = _setting(5000, "Stream entries read at once.", "entries", ge=1, le=10_000)
     drain_events_max: int = _setting(10_000, "Events stored in one transaction.", "events", ge=1, le=100_000)
     drain_seconds_max: int = _setting(45, "Life of one drain job.", "s", ge=1, le=3600)
     dedupe_window_days: int = _setting(400, "How long an event_id is remembered.", "days", ge=1, le=3650)

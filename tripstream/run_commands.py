@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from schema import collector
 from schema import settings as config
 from schema.settings import Settings
 from tripstream import log
@@ -67,6 +68,7 @@ def drain(
     from workers import jobs  # RQ comes with it
 
     settings, stop = _settings(), _stopped_by_signal()
+    collector.spare()
     total = jobs.drain_plainly(settings)
     while not (until_empty or stop.wait(0.2)):
         total += jobs.drain_plainly(settings)

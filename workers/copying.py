@@ -17,16 +17,17 @@ import psycopg
 from msgspec.structs import astuple
 
 from schema.db import Connection
-from schema.event import COLUMNS, EVENT_FIELDS, MICROSECOND
+from schema.event import COLUMNS, EVENT_FIELDS, MICROSECOND, TEXT_FIELDS
 from schema.sql import load
-from workers.resolve import Dictionaries, Staged
+from workers.resolve import Dictionaries, Staged, split
 
 _COPY = f"COPY stage ({', '.join(COLUMNS)}) FROM STDIN (FORMAT binary)"
 _SINCE_2000 = 946_684_800 * MICROSECOND
-_TYPE, _TIME, _SESSION, _REFERRER, _AGENT, _UTM, _METADATA = (
+_TYPE, _TIME, _SESSION, _PAGE, _AGENT, _UTM, _METADATA = (
     EVENT_FIELDS.index(f)
-    for f in ("event_type", "occurred_at", "session_id", "referrer", "user_agent", "utm", "metadata")
+    for f in ("event_type", "occurred_at", "session_id", "page_url", "user_agent", "utm", "metadata")
 )
+_TEXTS = [EVENT_FIELDS.index(f) for f in TEXT_FIELDS]
 # Types whose binary form we make ourselves, by the type whose binary form psycopg should use for the result.
 _AS = {"timestamptz": "int8", "jsonb": "bytea", "cidr": "bytea", "event_category": "text"}
 
@@ -79,7 +80,10 @@ def _rows(
         own[_TIME] = event.occurred_at - _SINCE_2000
         if not (_fits(event.position, 31) and _fits(event.schema_version, 15)):
             raise OverflowError("position or schema_version is out of range")
-        own[_REFERRER] = dictionaries.referrers.get(event.referrer or "")
+        own[_PAGE], query = split(event.page_url)
+        texts = dictionaries.texts[batch.site_id]
+        for place in _TEXTS:
+            own[place] = texts.get(own[place])
         own[_AGENT] = agent.user_agent_id if agent else None
         if event.session_id is None:
             own[_SESSION] = sessions[index]
@@ -89,7 +93,7 @@ def _rows(
             own[_UTM] = b"\x01" + event.utm.encode()
         received_at = batch.received_at - _SINCE_2000
         shared = (batch.site_id, batch.batch_id, received_at, _cidr(batch.ip_prefix), batch.country)
-        yield (*own, *shared, users.get(index), category, agent is not None and agent.is_bot, None, None)
+        yield (*own, *shared, query, users.get(index), category, agent is not None and agent.is_bot, None, None)
 
 
 def _fits(number: int | None, bits: int) -> bool:

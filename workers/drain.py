@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from uuid import UUID
@@ -28,6 +29,7 @@ from workers.store import Outcome, Poison, add_drained, store_entries, write
 
 LOCK_SPACE = 7_415  # first key of the lanes' advisory locks; the second is the lane
 _TRIES_MAX = 5
+_ENTRIES_FIRST = 1000  # of the first read; later ones go by how many events entries hold
 _DELIVERIES_MAX = 5  # more, and something among these entries kills its drain: they are read one by one
 _DELIVERIES_ALONE_MAX = 10  # more, and it is the entry that is first now
 logger = logging.getLogger("tripstream.drain")
@@ -46,17 +48,18 @@ class Drain:
         self.lane = lane
         self.settings = settings
         self._dictionaries = Dictionaries()
+        self._entries = min(_ENTRIES_FIRST, settings.drain_entries_max)
         make_tables(connection)
 
     def run_once(self, block_ms: int = 0) -> int:
         """Drain what one read brings: what a drain that died left behind comes first. Returns events drained."""
         alone = stream.deliveries_max(self.redis, self.lane) > _DELIVERIES_MAX
-        entries = stream.read_pending(self.redis, self.lane, 1 if alone else self.settings.drain_entries_max)
+        entries = stream.read_pending(self.redis, self.lane, 1 if alone else self._entries)
         deadly = False
         if alone and entries:
             deadly = stream.deliveries(self.redis, self.lane, entries[0].entry_id) > _DELIVERIES_ALONE_MAX
         if not entries:
-            entries = stream.read(self.redis, self.lane, self.settings.drain_entries_max, block_ms)
+            entries = stream.read(self.redis, self.lane, self._entries, block_ms)
         try:
             return self._drain(entries, self._bury_whole if deadly else self._store)
         except (psycopg.Error, RedisError):
@@ -66,6 +69,9 @@ class Drain:
 
     def _drain(self, entries: Sequence[Entry], store: Callable[[Sequence[Entry]], Iterator[Outcome]]) -> int:
         drained = 0
+        if entries:  # the next read should fill one transaction: small batches need more of them
+            mean = sum(entry.events for entry in entries) / len(entries)
+            self._entries = min(int(self.settings.drain_events_max / max(mean, 1)) + 1, self.settings.drain_entries_max)
         for chunk in chunks(entries, self.settings.drain_events_max):
             outcomes = list(store(chunk))
             stream.forget(self.redis, self.lane, [entry.entry_id for entry in chunk])
@@ -160,14 +166,13 @@ class Drain:
 
     def _slide(self, outcomes: Sequence[Outcome]) -> None:
         """Keep live sessions alive. Best effort: the rows are committed, and a full Redis may refuse this."""
-        seen: dict[str, dict[str, int]] = {}
+        seen: defaultdict[str, dict[UUID, int]] = defaultdict(dict)
         for outcome in outcomes:
             for event, batch in outcome.stored:
-                sessions = seen.setdefault(batch.site_id, {})
                 if event.session_id is not None:
-                    sessions[str(event.session_id)] = batch.received_at // 1000
+                    seen[batch.site_id][event.session_id] = batch.received_at // 1000
         try:
-            live.slide(self.redis, {site: sessions for site, sessions in seen.items() if sessions})
+            live.slide(self.redis, seen)
         except RedisError as error:
             logger.warning("live sessions were not moved on", extra={"error": type(error).__name__})
 

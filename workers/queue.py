@@ -8,7 +8,6 @@ allow-list, because an unpickled job, or a JSON job that names os.system, runs w
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 import uuid
@@ -20,7 +19,7 @@ from rq import Queue, SimpleWorker
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from schema import stream
+from schema import collector, stream
 from schema.settings import Settings
 
 DRAIN = "drain"
@@ -82,9 +81,7 @@ def work(settings: Settings, name: str) -> int:
     """
     from workers import jobs  # it imports this module
 
-    gc.freeze()  # what the imports made is not garbage; going over it took 15 % of a drain's time
-    gc.set_threshold(50_000, 20, 100)
-
+    collector.spare()
     with stream.connect(settings.redis_url, seconds_max=30.0) as redis:
         while not stopping.is_set():
             worker = Worker(

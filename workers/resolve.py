@@ -1,4 +1,4 @@
-"""From names to ids: event types, user agents, referrers, visitors, months. In: unpacked batches. Out: ids by name.
+"""From names to ids: event types, user agents, texts, visitors, months. In: unpacked batches. Out: ids by name.
 
 Dictionaries are filled before the drain's transaction and outlive its rollback: an id without a row does no harm.
 """
@@ -6,7 +6,8 @@ Dictionaries are filled before the drain's transaction and outlive its rollback:
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -25,6 +26,7 @@ _SQL = load("drain")
 
 
 Visitor = tuple[str, str, UUID | str]
+_VisitorKey = tuple[str, str, str]
 
 
 class Staged(NamedTuple):
@@ -60,7 +62,7 @@ class Dictionaries:
     def __init__(self) -> None:
         self.types: dict[str, tuple[int, str]] = {}
         self.agents: dict[str, Agent] = {}
-        self.referrers: dict[str, int] = {}
+        self.texts: defaultdict[str, dict[str | None, int]] = defaultdict(dict)  # by site
         self.stage_types: dict[str, str] = {}
         self._months: set[tuple[str, int, int]] = set()
 
@@ -68,13 +70,14 @@ class Dictionaries:
         """Make sure that every name in `staged` has its id and every row its partition."""
         if not self.stage_types:
             self.stage_types = dict(connection.execute(_SQL["stage_types"]).fetchall())
-        for cache in (self.agents, self.referrers):
-            if len(cache) > _CACHE_MAX:
-                cache.clear()
+        if len(self.agents) > _CACHE_MAX:
+            self.agents.clear()
+        if sum(map(len, self.texts.values())) > _CACHE_MAX:
+            self.texts.clear()
         self._learn_types(connection, {s.event.event_type for s in staged} - self.types.keys())
         agents = {agent for event, batch in staged if (agent := event.user_agent or batch.user_agent)}
         self._learn_agents(connection, agents - self.agents.keys())
-        self._learn_referrers(connection, {r for s in staged if (r := s.event.referrer)} - self.referrers.keys())
+        self._learn_texts(connection, staged)
         self._make_months(connection, staged)
 
     def _learn_types(self, connection: Connection, names: set[str]) -> None:
@@ -103,12 +106,31 @@ class Dictionaries:
             rows = connection.execute(_SQL["user_agents"], {"agents": sorted(names)})
             self.agents.update({name: Agent(agent_id, is_bot) for name, agent_id, is_bot in rows})
 
-    def _learn_referrers(self, connection: Connection, names: set[str]) -> None:
-        if names:
-            known = {row[0] for row in connection.execute(_SQL["referrers"], {"referrers": sorted(names)})}
-            if fresh := sorted(names - known):  # a conflict uses up an id: each drain's known ones would, for ever
-                connection.execute(_SQL["register_referrers"], {"referrers": fresh})
-            self.referrers.update(dict(connection.execute(_SQL["referrers"], {"referrers": sorted(names)}).fetchall()))
+    def _learn_texts(self, connection: Connection, staged: Sequence[Staged]) -> None:
+        names: set[tuple[str, str]] = set()
+        for event, batch in staged:
+            known = self.texts[batch.site_id]
+            found = (
+                event.source,
+                split(event.page_url)[0],
+                event.path,
+                event.referrer,
+                event.device_type,
+                event.screen,
+            )
+            names.update((batch.site_id, text) for text in found if text and text not in known)
+        if names and (fresh := sorted(names - self._ask_texts(connection, names))):
+            sites, texts = _columns(fresh, 2)  # a conflict uses up an id: each drain's known ones would, for ever
+            connection.execute(_SQL["register_texts"], {"sites": sites, "texts": texts})
+            self._ask_texts(connection, fresh)
+
+    def _ask_texts(self, connection: Connection, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Remember the ids of those that have one, and return them."""
+        sites, texts = _columns(list(names), 2)
+        rows = connection.execute(_SQL["texts"], {"sites": sites, "texts": texts}).fetchall()
+        for site_id, text, text_id in rows:
+            self.texts[site_id][text] = text_id
+        return {(site_id, text) for site_id, text, _ in rows}
 
     def _make_months(self, connection: Connection, staged: Sequence[Staged]) -> None:
         days = {(self.types[s.event.event_type][1], s.event.occurred_at // (86_400 * MICROSECOND)) for s in staged}
@@ -124,21 +146,47 @@ def link_visitors(connection: Connection, staged: Sequence[Staged], bots: set[in
 
     The user at time t is the latest link at or before t, else the earliest.
     """
-    of = {index: s.visitor for index, s in enumerate(staged) if index not in bots}
-    visitors = {(visitor[0], visitor[1], str(visitor[2])): visitor for visitor in set(of.values())}
-    keys = dict(zip(("sites", "kinds", "keys"), _columns(sorted(visitors), 3), strict=True))
-    connection.execute(_SQL["link_visitors"], keys)
+    events_of: defaultdict[Visitor, list[int]] = defaultdict(list)
+    for index, s in enumerate(staged):
+        if index not in bots:
+            events_of[s.visitor].append(index)
+    visitors = {(site_id, kind, str(value)): (site_id, kind, value) for site_id, kind, value in events_of}
+    links = _links(connection, visitors)
+    if fresh := {key: visitor for key, visitor in visitors.items() if visitor not in links}:
+        connection.execute(_SQL["link_visitors"], _visitor_keys(fresh))
+        links |= _links(connection, fresh)
+    found = {}
+    for visitor, indices in events_of.items():
+        times, users = links[visitor]
+        for index in indices:
+            at = 0 if len(users) == 1 else max(bisect_right(times, staged[index].event.occurred_at) - 1, 0)
+            found[index] = users[at]
+    return found
+
+
+def _links(
+    connection: Connection, visitors: Mapping[_VisitorKey, Visitor]
+) -> dict[Visitor, tuple[list[int], list[int]]]:
+    """When each visitor's links begin, and to which users; earliest first."""
     links: dict[Visitor, tuple[list[int], list[int]]] = {}
-    for site_id, kind, value, user_id, valid_from in connection.execute(_SQL["visitor_links"], keys):
+    for site_id, kind, value, user_id, valid_from in connection.execute(_SQL["visitor_links"], _visitor_keys(visitors)):
         times, users = links.setdefault(visitors[site_id, kind, value], ([], []))
         times.append(_ALWAYS if valid_from is None else valid_from)
         users.append(user_id)
-    found = {}
-    for index, visitor in of.items():
-        times, users = links[visitor]
-        at = 0 if len(users) == 1 else max(bisect_right(times, staged[index].event.occurred_at) - 1, 0)
-        found[index] = users[at]
-    return found
+    return links
+
+
+def _visitor_keys(keys: Collection[_VisitorKey]) -> dict[str, list[str]]:
+    return dict(zip(("sites", "kinds", "keys"), _columns(sorted(keys), 3), strict=True))
+
+
+def split(page_url: str | None) -> tuple[str | None, str | None]:
+    """A page's address up to its query or fragment, which repeats, and the rest, which seldom does."""
+    if page_url is None:
+        return None, None
+    mark = "?" if "?" in page_url else "#"
+    page, mark, rest = page_url.partition(mark)
+    return page, mark + rest or None
 
 
 def moment(microseconds: int) -> datetime:

@@ -74,13 +74,12 @@ def store_entries(
             dead.append((entry, None, Poison("the entry cannot be read", None)))
             continue
         for ordinal, event in enumerate(entry.batch.events):
-            key = (entry.site_id, event.event_id)
-            if (poison := poisoned.get((entry.batch_id, ordinal))) is not None:
+            if poisoned and (poison := poisoned.get((entry.batch_id, ordinal))) is not None:
                 dead.append((entry, ordinal, poison))
-            elif key in candidates:
-                repeated.append((ordinal, Staged(event, entry.batch)))
-            else:
-                candidates[key] = (ordinal, Staged(event, entry.batch))
+                continue
+            candidate = (ordinal, Staged(event, entry.batch))
+            if candidates.setdefault((entry.site_id, event.event_id), candidate) is not candidate:
+                repeated.append(candidate)
     repeated += [candidates.pop(key) for key in known_events(connection, candidates)]
     fresh = [s for _, s in candidates.values()]
     write(connection, fresh, dictionaries, settings)

@@ -83,9 +83,7 @@ class Site(NamedTuple):
         """Drain, then those columns of this site's events and of what their ids stand for, by event id."""
         drain(self.server.settings)
         query = f"""
-            SELECT {columns} FROM events AS e JOIN event_types USING (event_type_id)
-                LEFT JOIN referrers USING (referrer_id) LEFT JOIN user_agents USING (user_agent_id)
-            WHERE site_id = %s ORDER BY event_id"""
+            SELECT {columns} FROM readable_events AS e WHERE site_id = %s ORDER BY event_id"""
         return select(self.server.settings, query, self.site_id)
 
     def figures(self) -> Figures:

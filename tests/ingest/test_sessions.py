@@ -139,7 +139,7 @@ def test_the_drain_writes_the_session_row_with_what_the_browser_said(site: Site)
     query = """
         SELECT anonymous_id, device_type, referrer, user_agent, owner_code, share_code, contact_id, event_count,
             page_view_count, started_at = last_seen_at, user_id IS NOT NULL, host(ip_prefix)
-        FROM sessions WHERE site_id = %s AND session_id = %s"""
+        FROM readable_sessions WHERE site_id = %s AND session_id = %s"""
     said = (SAID["device_type"], SAID["referrer"], SAID["user_agent"], "own-1", "sh-1", "c-1")
     expected = (make.uid(3), *said, 1, 0, True, True, "127.0.0.0")
     assert select(site.server.settings, query, site.site_id, session_id) == [expected]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from decimal import Decimal
 
 import psycopg
 import pytest
@@ -129,10 +128,10 @@ def test_a_row_without_its_month_is_refused_and_not_put_elsewhere(owner: psycopg
         )
 
 
-def test_generated_rates_are_exact(owner: psycopg.Connection) -> None:
+def test_rates_are_generated(owner: psycopg.Connection) -> None:
     found = owner.execute(
         "INSERT INTO trip_interactions (site_id, trip_id, impression_count, click_count, save_count,"
         " whatsapp_contact_count, phone_contact_count, total_dwell_time_ms, dwell_count)"
         " VALUES ('default', 1, 3, 2, 1, 1, 1, 1, 3) RETURNING ctr, save_rate, contact_rate, avg_dwell_time_seconds"
     ).fetchall()
-    assert found == [(Decimal("0.66666666666666666667"), Decimal("0.5"), Decimal(1), Decimal("0.00033333333333333333"))]
+    assert found == [(2 / 3, 0.5, 1.0, 0.001 / 3)]

@@ -20,11 +20,11 @@ CHANGES = (
     "DROP TABLE events_interaction",
     "DROP FUNCTION visitor_key",
     "TRUNCATE events",
-    "CREATE INDEX ON events (path)",
+    "CREATE INDEX ON events (path_id)",
     "CREATE ROLE mine",
     "ALTER ROLE tripstream_writer BYPASSRLS",
 )
-PRIVATE = ("site_keys", "dead_letters", "event_ids", "dirty_hours", "dirty_days", "user_agents", "referrers")
+PRIVATE = ("site_keys", "dead_letters", "event_ids", "dirty_hours", "dirty_days", "user_agents", "texts")
 
 
 @pytest.mark.parametrize("role", ["tripstream_writer", "tripstream_reader"])

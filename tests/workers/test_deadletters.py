@@ -93,7 +93,7 @@ def test_a_patched_letter_is_stored_and_counted_once(pipe: Pipeline, letter: int
         "SELECT trip_id, metadata, ip_prefix::text, country, batch_id FROM events WHERE trip_id IS NOT NULL"
     )
     assert stored == (7, None, "203.0.113.0/24", "IL", uid(4, 1000))
-    assert pipe.row("SELECT event_count, click_count, user_agent FROM sessions") == (3, 1, "curl/8")
+    assert pipe.row("SELECT event_count, click_count, user_agent FROM readable_sessions") == (3, 1, "curl/8")
     assert pipe.row("SELECT click_count FROM trip_interactions") == (1,)
     assert receipt(pipe) == (3, 3, 0, 0)
     assert totals(pipe) == (3, 0, 0)

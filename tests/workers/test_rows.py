@@ -47,11 +47,9 @@ def test_a_row_holds_every_field_that_the_event_had(pipe: Pipeline) -> None:
     assert set(EVENT_FIELDS) - set(FULL) == {"event_id", "event_type", "occurred_at", "session_id", "anonymous_id"}
     sent = pipe.send(full, ip_prefix="203.0.113.0/24", country="IL")
     stored = dict(zip(COLUMNS, pipe.row(f"SELECT {', '.join(COLUMNS)} FROM events"), strict=True))
-    names = pipe.row(
-        "SELECT event_type_id, user_agent_id, referrer_id FROM event_types, user_agents, referrers"
-        " WHERE event_type = 'page_view' AND user_agent = 'curl/8' AND referrer = %s",
-        full.referrer,
-    )
+    words = ", ".join(name for name in EVENT_FIELDS if name not in COLUMNS)
+    named = pipe.row(f"SELECT {words} FROM readable_events")
+    assert named == tuple(getattr(full, name) for name in EVENT_FIELDS if name not in COLUMNS)
     expected = {name: getattr(full, name) for name in EVENT_FIELDS if name in COLUMNS} | {
         "occurred_at": moment(T0),
         "utm": {"utm_source": "mail"},
@@ -63,17 +61,34 @@ def test_a_row_holds_every_field_that_the_event_had(pipe: Pipeline) -> None:
         "country": "IL",
         "category": "interaction",
         "is_bot": False,
+        "page_query": "?b=1",
         "user_role": None,
         "user_tenure_days": None,
         "user_id": pipe.value("SELECT user_id FROM users"),
     }
-    assert stored == expected | dict(zip(("event_type_id", "user_agent_id", "referrer_id"), names, strict=True))
+    assert {name: value for name, value in stored.items() if not name.endswith("_id") or name in expected} == expected
 
 
 def test_a_bare_event_is_stored_with_nulls(pipe: Pipeline) -> None:
     pipe.send(canonical(anonymous_id=None))
-    nulls = [name for name in FULL if name in COLUMNS] + ["user_agent_id", "referrer_id", "anonymous_id"]
-    assert pipe.row(f"SELECT {', '.join(nulls)} FROM events") == (None,) * len(nulls)
+    nulls = [*FULL, "anonymous_id"]
+    assert pipe.row(f"SELECT {', '.join(nulls)} FROM readable_events") == (None,) * len(nulls)
+    assert pipe.value("SELECT count(*) FROM texts") == 0
+
+
+@pytest.mark.parametrize("rest", ["", "?", "?a=1", "#here", "#here?not=query", "?a=1#here"])
+def test_a_pages_address_comes_out_as_it_went_in_and_its_query_fills_no_dictionary(pipe: Pipeline, rest: str) -> None:
+    pipe.send(canonical(1, page_url=f"https://example.org/a{rest}"))
+    assert pipe.value("SELECT page_url FROM readable_events") == f"https://example.org/a{rest}"
+    assert pipe.value("SELECT count(*) FROM texts WHERE position('a=1' IN text) > 0") == 0
+
+
+def test_two_sites_share_no_text(pipe: Pipeline) -> None:
+    for site in ("default", "other"):
+        pipe.send(canonical(1, referrer="https://a"), site_id=site)
+    assert pipe.rows("SELECT site_id, text FROM texts ORDER BY 1") == [("default", "https://a"), ("other", "https://a")]
+    ours = "SELECT count(*) FROM events AS e JOIN texts AS t ON text_id = referrer_id AND t.site_id = e.site_id"
+    assert pipe.value(ours) == 2
 
 
 def test_each_category_and_month_has_its_own_partition_in_utc(pipe: Pipeline) -> None:
@@ -116,7 +131,7 @@ def test_people_and_command_lines_are_no_bots_and_headless_browsers_are(pipe: Pi
 def test_the_events_own_user_agent_wins_over_its_requests(pipe: Pipeline) -> None:
     pipe.send(canonical(1, user_agent=CHROME), canonical(2), user_agent=ROBOT)
     assert pipe.rows("SELECT is_bot FROM events ORDER BY event_id") == [(False,), (True,)]
-    assert pipe.row("SELECT browser, os, event_count FROM sessions") == ("Chrome", "Linux", 1)
+    assert pipe.row("SELECT browser, os, event_count FROM readable_sessions") == ("Chrome", "Linux", 1)
 
 
 def test_a_full_cache_forgets_no_name_that_the_chunk_needs(pipe: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +151,7 @@ def test_a_known_name_uses_up_no_id(pipe: Pipeline) -> None:
     pipe.send(canonical(3, event_type="newer", referrer="https://b", user_agent="b"))
     types = pipe.rows("SELECT event_type_id FROM event_types ORDER BY event_type_id DESC LIMIT 2")
     assert types[0][0] == types[1][0] + 1
-    assert pipe.rows("SELECT referrer_id FROM referrers ORDER BY 1") == [(1,), (2,)]
+    assert pipe.rows("SELECT text_id FROM texts ORDER BY 1") == [(1,), (2,)]
     assert pipe.rows("SELECT user_agent_id FROM user_agents ORDER BY 1") == [(1,), (2,)]
 
 
