@@ -24,6 +24,7 @@ from tripstream.children import command_line
 from tripstream.up import layers
 
 REFUSED, CUT, ANSWERED = "refused", "cut", "answered"
+ROOT = Path(__file__).parents[2]
 
 Start = Callable[..., Up]
 
@@ -163,3 +164,19 @@ def test_a_web_process_is_ready_once_it_has_said_that_it_accepts_whoever_answers
         return seen
 
     assert asyncio.run(watch()) == [[False, False], [True, False], [True, True]]
+
+
+@pytest.mark.parametrize(("set_to", "port"), [({}, "8001"), ({"INGEST_PORT": "9001"}, "9001")])
+def test_ingest_and_web_have_ports_of_their_own_in_the_procfile(
+    tmp_path: Path, set_to: dict[str, str], port: str
+) -> None:
+    stub = tmp_path / "tripstream"
+    stub.write_text('#!/bin/sh\necho "$1 $TRIPSTREAM_PORT"\n')
+    stub.chmod(0o755)
+    lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
+    environment = {"PATH": f"{tmp_path}:/bin:/usr/bin", "TRIPSTREAM_PORT": "8000"} | set_to
+    said = [
+        subprocess.run(["/bin/sh", "-c", lines[name]], env=environment, capture_output=True, text=True, check=True)
+        for name in ("web", "ingest")
+    ]
+    assert [one.stdout for one in said] == ["web 8000\n", f"ingest {port}\n"]
