@@ -45,7 +45,13 @@ class Settings(BaseSettings):
     )
     host: str = _setting("127.0.0.1", "Address that HTTP listens on.")
     port: int = _setting(8000, "Port that HTTP listens on.", "port", ge=1, le=65535)
-    web_processes: int = _setting(1, "HTTP processes that share the port.", "processes", ge=1, le=64)
+    web_processes: int = _setting(
+        1,
+        "HTTP processes that share the port. Ingest counters in `/metrics` are those of the one that answers.",
+        "processes",
+        ge=1,
+        le=64,
+    )
     lanes: int = _setting(2, "Streams, and drain workers, one each.", "lanes", ge=1, le=64)
     admin_key: SecretStr = _setting(
         SecretStr(""),

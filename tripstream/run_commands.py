@@ -20,16 +20,17 @@ from tripstream.running import connect
 
 app = typer.Typer()
 Descriptor = Annotated[int | None, typer.Option(help="Inherited listening socket.", hidden=True)]
+Started = Annotated[int | None, typer.Option(help="Inherited pipe, to say that we accept.", hidden=True)]
 
 
 @app.command()
-def web(fd: Descriptor = None) -> None:
+def web(fd: Descriptor = None, started_fd: Started = None) -> None:
     """Serve everything over HTTP: ingest, reports, documentation."""
     from tripstream import serve  # uvicorn
     from tripstream.app import create  # FastAPI
 
     settings = _settings()
-    serve.serve(create(settings), settings, fd)
+    serve.serve(create(settings), settings, fd, started_fd)
 
 
 @app.command()

@@ -1,5 +1,7 @@
 """Runs one of our ASGI apps under uvicorn. In: an app, settings, perhaps a listening socket. Out: HTTP.
 
+Whoever starts us may hold that socket: connections then wait, and are not refused, while this process restarts.
+
 uvicorn waits for ever for a request's headers; here a connection that has not sent a whole request head in time is
 closed (the body has its own limit, ingest/body.py). Forwarding headers are not believed: a client's address is the
 peer's. On SIGTERM requests under way are answered first.
@@ -8,6 +10,8 @@ peer's. On SIGTERM requests under way are answered first.
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 from typing import Any
 
@@ -58,6 +62,17 @@ class Deadline(HttpToolsProtocol):
             self.transport.close()
 
 
+class _Server(uvicorn.Server):
+    """uvicorn's server, which writes a byte to `started_fd` once it accepts connections."""
+
+    started_fd: int | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started_fd is not None and self.started:
+            os.write(self.started_fd, b".")
+
+
 def listen(settings: Settings) -> socket.socket:
     """The listening socket. Raises ConfigError, naming port and setting, when somebody has it already."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -68,17 +83,22 @@ def listen(settings: Settings) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(
+                f"port {settings.port} on {settings.host} is taken: "
+                "stop what listens there, or set TRIPSTREAM_PORT to another port"
+            ) from None
         raise ConfigError(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; "
-            f"stop what uses port {settings.port}, or set TRIPSTREAM_PORT (and TRIPSTREAM_HOST)"
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; "
+            "set TRIPSTREAM_HOST or TRIPSTREAM_PORT"
         ) from None
     return listener
 
 
-def serve(app: ASGIApp, settings: Settings, descriptor: int | None = None) -> None:
+def serve(app: ASGIApp, settings: Settings, descriptor: int | None = None, started_fd: int | None = None) -> None:
     """Serve `app` until SIGTERM or SIGINT, on the inherited socket `descriptor` or one of its own.
 
-    A supervisor that holds the socket keeps connections waiting, not refused, while this process restarts.
+    `started_fd` is an inherited pipe: what is said there is of this process, where the socket may be shared by many.
     """
     listener = listen(settings) if descriptor is None else socket.socket(fileno=descriptor)
     config = uvicorn.Config(
@@ -93,4 +113,6 @@ def serve(app: ASGIApp, settings: Settings, descriptor: int | None = None) -> No
         timeout_graceful_shutdown=15,
         backlog=_BACKLOG,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    server = _Server(config)
+    server.started_fd = started_fd
+    server.run(sockets=[listener])

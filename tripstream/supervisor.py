@@ -26,12 +26,16 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class App:
-    """One app process. With `ready` its layer waits until that holds; ending before then fails the start."""
+    """One app process. With `ready` its layer waits until that holds; ending before then fails the start.
+
+    It alone inherits the open descriptors of `inherits`, under the same numbers, each time it is started.
+    """
 
     name: str
     argv: Sequence[str]
     ready: Callable[[], Awaitable[bool]] | None = None
     stop_seconds: float = 20.0
+    inherits: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -95,8 +99,11 @@ class Supervisor:
         self._undertaker = Undertaker()
         self._width = max(len(SYSTEM), *(len(app.name) for layer in layers for app in layer))
 
-    async def run(self, started: Callable[[], None]) -> int:
-        """Start the layers, call `started`, and return once everything, the servers included, has stopped."""
+    async def run(self, started: Callable[[], None], stopping: Callable[[], None] = lambda: None) -> int:
+        """Start the layers, call `started`, and return once everything, the servers included, has stopped.
+
+        `stopping` is called when that begins: before anything is stopped, and nothing is started from then on.
+        """
         loop = asyncio.get_running_loop()
         for number in STOP_SIGNALS:
             loop.add_signal_handler(number, self._on_signal, number)
@@ -108,6 +115,7 @@ class Supervisor:
             await self._done.wait()
         finally:
             self._done.set()
+            stopping()
             await asyncio.gather(*watches, return_exceptions=True)
             await self._stop()
             self._undertaker.dismiss()
@@ -172,7 +180,7 @@ class Supervisor:
             # The pipe is ours and not asyncio's, whose wait() would, in some versions, wait for a grandchild too.
             child.process = await asyncio.create_subprocess_exec(
                 *child.app.argv, stdin=asyncio.subprocess.DEVNULL, stdout=writing, stderr=writing,
-                env=self.environment, start_new_session=True,
+                env=self.environment, start_new_session=True, pass_fds=child.app.inherits,
                 preexec_fn=die_with_parent(signal.SIGKILL),
             )  # fmt: skip
         except BaseException:

@@ -1,29 +1,31 @@
 """`tripstream up`: everything on one machine, by one command.
 
 In: settings; a URL that is set is used, one that is not gets an embedded server. Out: the exit code, once everything
-has stopped. A second start on the same state is refused; after kill -9 a new start takes over what was left.
+has stopped. A second start on the same state is refused; after kill -9 a new start takes over what was left. The port
+is ours and the web processes inherit it: while one of them is away, connections wait and are not refused.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 import secrets
+import select
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 
 from pydantic import SecretStr
 
-from schema.errors import ConfigError, StorageError
+from schema.errors import StorageError
 from schema.settings import Settings, env_name
-from tripstream import running
+from tripstream import running, serve
 from tripstream.children import die_with_parent
 from tripstream.embedded import Server
 from tripstream.embedded_postgres import Postgres
@@ -39,23 +41,24 @@ def up(settings: Settings) -> int:
         settings = settings.model_copy(update={"state": prepare(settings.state)})
         stack.callback(claim(settings.state, running.LOCK).release)
         running.withdraw(settings)  # left by a start that was killed
-        refuse_taken_port(settings.host, settings.port)
+        listener = stack.enter_context(serve.listen(settings))
         servers, settings = _start_servers(settings, stack)
         settings = settings.model_copy(update={"admin_key": _admin_key(settings)})
         _migrate(settings)
         running.announce(settings)
         stack.callback(running.withdraw, settings)
-        supervisor = Supervisor(servers, layers(settings), environment(settings))
-        return asyncio.run(supervisor.run(partial(_summary, supervisor, settings)))
+        supervisor = Supervisor(servers, layers(settings, listener), environment(settings))
+        # Closed when stopping begins: what connects after the last web process has ended is refused, and not left to
+        # wait for nobody while the servers stop.
+        return asyncio.run(supervisor.run(partial(_summary, supervisor, settings), stopping=listener.close))
     return 130  # interrupted while starting
 
 
-def layers(settings: Settings) -> list[list[App]]:
+def layers(settings: Settings, listener: socket.socket) -> list[list[App]]:
     """The app processes, in the order they start."""
-    ready = partial(_answers_ready, settings.host, settings.port)
     drains = [_app(f"drain-{lane}", "worker", "drain") for lane in range(settings.lanes)]
     return [
-        [_app("web", "web", ready=ready)],
+        _web(settings, listener),
         [*drains, _app("chores", "worker", "chores"), _app("clock", "clock")],
     ]
 
@@ -67,23 +70,6 @@ def environment(settings: Settings) -> dict[str, str]:
         value = getattr(settings, name)
         values[env_name(name)] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
     return {**os.environ, **values}
-
-
-def refuse_taken_port(host: str, port: int) -> None:
-    """Raise ConfigError unless we could listen there."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise ConfigError(
-                f"port {port} on {host} is taken: stop what listens there, or set TRIPSTREAM_PORT to another port"
-            ) from None
-        raise ConfigError(
-            f"cannot listen on {host} port {port}: {error.strerror}; set TRIPSTREAM_HOST or TRIPSTREAM_PORT"
-        ) from None
 
 
 @contextmanager
@@ -141,8 +127,25 @@ def _admin_key(settings: Settings) -> SecretStr:
     return SecretStr(path.read_text().strip())
 
 
-def _app(name: str, *arguments: str, ready: Callable[[], Awaitable[bool]] | None = None) -> App:
-    return App(name, [sys.executable, "-m", "tripstream", *arguments], ready=ready)
+def _app(name: str, *arguments: str) -> App:
+    return App(name, [sys.executable, "-m", "tripstream", *arguments])
+
+
+def _web(settings: Settings, listener: socket.socket) -> list[App]:
+    """The processes that share the port. Each has a pipe, open for as long as we live, to say that it accepts."""
+    many, apps = settings.web_processes > 1, []
+    for number in range(1, settings.web_processes + 1):
+        reading, writing = os.pipe()
+        app = _app(f"web.{number}" if many else "web", "web", f"--fd={listener.fileno()}", f"--started-fd={writing}")
+        ready = partial(_web_ready, reading, settings)
+        apps.append(replace(app, ready=ready, inherits=(listener.fileno(), writing)))
+    return apps
+
+
+async def _web_ready(reading: int, settings: Settings) -> bool:
+    """Whether this process accepts connections, and whoever answers on the port has all that it needs."""
+    accepts = bool(select.select([reading], [], [], 0)[0])
+    return accepts and await _answers_ready(settings.host, settings.port)
 
 
 async def _answers_ready(host: str, port: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 
 from schema.settings import Settings
@@ -16,7 +17,7 @@ SHOW = (
 )
 
 
-def layers(settings: Settings) -> list[list[App]]:
+def layers(settings: Settings, listener: socket.socket) -> list[list[App]]:
     return [[App("show", [sys.executable, "-c", SHOW])]]
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,18 @@ from tripstream.embedded_valkey import Valkey
 from tripstream.supervisor import App, Patience, Supervisor
 
 
-def app(name: str, code: str, ready_file: str = "", stop_seconds: float = 20, program: str = sys.executable) -> App:
+def app(
+    name: str,
+    code: str,
+    ready_file: str = "",
+    stop_seconds: float = 20,
+    program: str = sys.executable,
+    inherits: Sequence[int] = (),
+) -> App:
     async def ready() -> bool:
         return await asyncio.to_thread(Path(ready_file).exists)
 
-    return App(name, [program, "-c", code], ready if ready_file else None, stop_seconds)
+    return App(name, [program, "-c", code], ready if ready_file else None, stop_seconds, inherits)
 
 
 def without_kernel_signals() -> None:
@@ -41,7 +49,7 @@ def main(plan: dict[str, Any]) -> int:
     def started() -> None:
         running.say("test", f"all up {' '.join(str(server.pid) for server in servers)}")
 
-    return asyncio.run(running.run(started))
+    return asyncio.run(running.run(started, stopping=lambda: running.say("stopping", "bye")))
 
 
 if __name__ == "__main__":

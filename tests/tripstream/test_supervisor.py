@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -36,13 +38,14 @@ WITH_GRANDCHILD = (
 class Supervised:
     """A supervisor process and its log so far."""
 
-    def __init__(self, path: Path, layers: list[list[dict[str, object]]], **plan: object) -> None:
+    def __init__(self, path: Path, layers: list[list[dict[str, object]]], **plan: Any) -> None:
         self.path = path
         with path.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.tripstream.supervised", json.dumps({"layers": layers, **plan})],
                 stdout=log,
                 stderr=log,
+                pass_fds=plan.get("inherits", ()),
             )
 
     def log(self) -> str:
@@ -137,12 +140,27 @@ def test_a_program_that_does_not_exist_fails_the_start(run: Run) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_stops_layers_in_reverse_and_exits_0(run: Run, number: signal.Signals) -> None:
+def test_a_signal_is_announced_stops_layers_in_reverse_and_exits_0(run: Run, number: signal.Signals) -> None:
     one = run([{"name": "a", "code": POLITE}], [{"name": "b", "code": POLITE}])
     one.sees("began", times=2)
     one.process.send_signal(number)
     assert one.ends() == 0
-    assert re.findall(r"(\w) +\| bye", one.log()) == ["b", "a"]
+    assert re.findall(r"(\w+) +\| bye", one.log()) == ["stopping", "b", "a"]
+
+
+def test_an_app_inherits_what_it_is_given_each_time_and_no_other_app_does(run: Run) -> None:
+    with socket.socket() as ours:
+        number = fcntl.fcntl(ours, fcntl.F_DUPFD_CLOEXEC, 100)  # one that no child opens by itself
+    code = (
+        "import os, time\n"
+        f"try: os.fstat({number}); print('has it', flush=True)\n"
+        "except OSError: print('has it not', flush=True); time.sleep(600)"
+    )
+    given = [{"name": "a", "code": code, "inherits": [number]}, {"name": "b", "code": code}]
+    one = run(given, inherits=[number], patience={"first_pause_seconds": 0.1})
+    os.close(number)
+    one.sees(r"a +\| has it\n", times=2)
+    one.sees(r"b +\| has it not\n")
 
 
 def test_an_app_that_ignores_sigterm_is_killed_after_its_time(run: Run) -> None:

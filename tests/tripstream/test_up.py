@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -23,67 +22,11 @@ from schema.registry import KEY
 from schema.settings import Settings
 from tests import make
 from tests.conftest import Servers
+from tests.tripstream.starting import Up, descendants, free_port
 from tests.tripstream.waiting import gone, until
-from tripstream import running
+from tripstream import running, serve
 from tripstream.state import claim
-from tripstream.up import environment, layers, refuse_taken_port
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Up:
-    """One `tripstream up` and its log."""
-
-    def __init__(
-        self, state: Path, log: Path, module: str = "tests.tripstream.standalone_up", **variables: str
-    ) -> None:
-        self.state, self.path = state, log
-        self.environment = (
-            os.environ | {"TRIPSTREAM_STATE": str(state), "TRIPSTREAM_PORT": str(free_port())} | variables
-        )
-        with log.open("wb") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", module, "up"],
-                stdout=out,
-                stderr=out,
-                env=self.environment,
-            )
-
-    def log(self) -> str:
-        return self.path.read_text()
-
-    def is_up(self) -> Up:
-        until(lambda: "Tripstream is up" in self.log() or self.process.poll() is not None, "it is up", 60)
-        assert self.process.poll() is None, self.log()
-        return self
-
-    def ends(self) -> int:
-        until(lambda: self.process.poll() is not None, "it ends")
-        return self.process.wait()
-
-    def server_pids(self) -> list[int]:
-        """Pids of the servers in its state directory; of those that have ended, none."""
-        files = [*self.state.glob("pg*/postmaster.pid"), *self.state.glob("valkey/valkey.pid")]
-        return [int(file.read_text().split()[0]) for file in files]
-
-
-@pytest.fixture
-def up(state: Path, tmp_path: Path) -> Iterator[Callable[..., Up]]:
-    made: list[Up] = []
-
-    def start(**variables: str) -> Up:
-        made.append(Up(state, tmp_path / f"log{len(made)}", **variables))
-        return made[-1]
-
-    yield start
-    for one in made:
-        one.process.kill()
-        one.process.wait()
-    until(lambda: not [pid for one in made for pid in one.server_pids() if not gone(pid)], "the servers end")
+from tripstream.up import environment, layers
 
 
 def test_up_migrates_announces_and_says_where_it_is(up: Callable[..., Up]) -> None:
@@ -163,19 +106,9 @@ def test_an_event_posted_to_the_whole_stack_is_stored_and_nothing_is_left_after_
     until(lambda: all(map(gone, pids)), "everything ends")
 
 
-def descendants(pid: int) -> list[int]:
-    """Every process below this one."""
-    shown = subprocess.run(["/bin/ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
-    pairs = [(int(child), int(parent)) for child, parent in map(str.split, shown.stdout.splitlines())]
-    found = {pid}
-    while more := {child for child, parent in pairs if parent in found} - found:
-        found |= more
-    return sorted(found - {pid})
-
-
 def test_an_address_that_is_not_ours_is_told() -> None:
     with pytest.raises(ConfigError, match="TRIPSTREAM_HOST"):
-        refuse_taken_port("192.0.2.1", free_port())
+        serve.listen(Settings(host="192.0.2.1", port=free_port()))
 
 
 def test_a_wrong_setting_is_one_line_and_exit_code_2(up: Callable[..., Up]) -> None:
@@ -246,5 +179,13 @@ def test_children_get_every_setting_through_the_environment(state: Path) -> None
     settings = Settings(state=state, database_url="a", port=1234, lanes=3, admin_key=SecretStr("k"))
     found = environment(settings)
     assert (found["DATABASE_URL"], found["TRIPSTREAM_PORT"], found["TRIPSTREAM_ADMIN_KEY"]) == ("a", "1234", "k")
-    assert [app.name for app in layers(settings)[1]] == ["drain-0", "drain-1", "drain-2", "chores", "clock"]
     json.dumps(found)  # strings only
+
+
+def test_the_settings_say_how_many_processes_there_are(state: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        web, others = layers(Settings(state=state, lanes=3), listener)
+        assert [app.name for app in web] == ["web"]
+        assert [app.name for app in others] == ["drain-0", "drain-1", "drain-2", "chores", "clock"]
+        web, _ = layers(Settings(state=state, web_processes=2), listener)
+        assert [app.name for app in web] == ["web.1", "web.2"]
