@@ -2,9 +2,9 @@
 
 Whoever starts us may hold that socket: connections then wait, and are not refused, while this process restarts.
 
-uvicorn waits for ever for a request's headers; here a connection that has not sent a whole request head in time is
-closed (the body has its own limit, ingest/body.py). Forwarding headers are not believed: a client's address is the
-peer's. On SIGTERM requests under way are answered first.
+uvicorn waits for ever for a request's headers, of any size; here a connection that has not sent a whole request head
+in time is closed, and one that sends too much of it is refused (the body has its own limits, ingest/body.py).
+Forwarding headers are not believed: a client's address is the peer's. On SIGTERM requests under way are answered first.
 """
 
 from __future__ import annotations
@@ -23,17 +23,65 @@ from schema.errors import ConfigError
 from schema.settings import Settings
 
 _BACKLOG = 2048
+_HEAD_BYTES_MAX = 65_536
+_REFUSAL = b'{"code":"head_too_large","message":"The request\'s headers have more than 65536 bytes."}'
+_TOO_LONG = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
+    b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(_REFUSAL), _REFUSAL)
+)
+
+
+class Whole:
+    """A transport that sends at once what one turn of the loop writes.
+
+    uvicorn writes a response's head and body apart: two system calls, two packets, and a tenth of a request's time.
+    """
+
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._held:
+            self._loop.call_soon(self._flush)
+        self._held.append(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._held:
+            held, self._held = self._held, []
+            self._transport.write(b"".join(held))
 
 
 class Deadline(HttpToolsProtocol):
-    """uvicorn's protocol, which also gives up on a request head that does not arrive."""
+    """uvicorn's protocol, which also gives up on a request head that does not arrive, or does not end."""
 
     head_seconds_max: float = 10.0
     _head_timer: asyncio.TimerHandle | None = None
+    _in_head = True
+    _head_bytes = 0
+    _head_end = b""  # the last bytes that came: the blank line may come in two pieces
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        super().connection_made(Whole(transport, self.loop))  # type: ignore[arg-type]  # it has all that is asked of it
         self._expect_head()
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            if self._head_bytes + len(data) > _HEAD_BYTES_MAX and self._is_too_long(data):
+                self.transport.write(_TOO_LONG)
+                self.transport.close()
+                return
+            self._head_bytes += len(data)
+            self._head_end = data[-3:]
+        super().data_received(data)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -41,11 +89,20 @@ class Deadline(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._forget_head()
+        self._in_head = False
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_head, self._head_bytes, self._head_end = True, 0, b""
+        super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_head()
         super().connection_lost(exc)
+
+    def _is_too_long(self, data: bytes) -> bool:
+        end = (self._head_end + data).find(b"\r\n\r\n")
+        return end < 0 or self._head_bytes + end > _HEAD_BYTES_MAX
 
     def _expect_head(self) -> None:
         if self._head_timer is None:
