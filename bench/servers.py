@@ -128,12 +128,11 @@ def web(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
 
 @contextmanager
 def served(app: str, settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
-    """Another ASGI app ("module:attribute") under the product's own server and its settings."""
-    module, _, attribute = app.partition(":")
-    code = f"from {module} import {attribute} as app; from schema import settings; "
-    code += "from tripstream.serve import serve; serve(app, settings.load())"
-    with process([sys.executable, "-c", code], settings, attribute) as child:
-        _await_http(settings, child, attribute)
+    """Another ASGI app ("module:attribute") under the product's server software, as it comes."""
+    options = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
+    argv = [sys.executable, "-m", "uvicorn", app, "--port", str(settings.port), *options]
+    with process(argv, settings, app.partition(":")[0]) as child:
+        _await_http(settings, child, app.partition(":")[0])
         yield child
 
 

@@ -1,6 +1,6 @@
-"""Group commit: requests that arrive while one MULTI is under way share the next. In: batches. Out: a promise.
+"""Group commit: requests that arrive while one script is under way share the next. In: batches. Out: a promise.
 
-`append` returns only after Redis answered EXEC, which with `appendfsync always` it does after fsync. Any error or
+`append` returns only after Redis answered the script, which with `appendfsync always` it does after fsync. Any error or
 time-out is Busy: the outcome is then unknown, and the same batch with the same ids may be sent again.
 """
 
@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import hiredis
 from redis.asyncio import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -25,6 +26,14 @@ _GROUP_MAX = 256
 logger = logging.getLogger("tripstream.ingest")
 
 
+class _Packed:
+    """Packs commands in C, as redis-py's synchronous client does: its other one took 3 µs a batch for it in Python."""
+
+    def pack_command(self, *arguments: Any) -> list[bytes]:
+        name, *rest = arguments  # a name may be two words: SCRIPT LOAD
+        return [hiredis.pack_command((*name.split(), *rest))]
+
+
 class _Waiting(NamedTuple):
     lane: int
     site_id: str
@@ -36,17 +45,20 @@ class _Waiting(NamedTuple):
 def connect(settings: Settings) -> Redis:
     """Ingest's client: short time-outs and no retry, because a retried XADD may append twice."""
     seconds = settings.redis_seconds_max
-    return Redis.from_url(
+    redis = Redis.from_url(
         settings.streams_url,
         socket_timeout=seconds,
         socket_connect_timeout=seconds,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
     )
+    pool = redis.connection_pool
+    pool.connection_class = type("Connection", (_Packed, pool.connection_class), {})
+    return redis
 
 
 class GroupCommit:
-    """Appends batches to their lanes, one MULTI at a time."""
+    """Appends batches to their lanes, one script at a time."""
 
     def __init__(self, redis: Redis) -> None:
         self._append = redis.register_script(stream.APPEND)  # loads itself again into a Redis that was restarted

@@ -22,6 +22,7 @@ _FUTURE_MAX = 366 * DAY
 _MILLISECONDS_FROM = 1e11  # as seconds that is the year 5138: a larger number can only be milliseconds
 _UTM = re.compile(r"(?:^|&)(utm_(?:source|medium|campaign|term|content))=([^&]+)")
 _NO_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[^][{}"]+')
+_encode = msgspec.json.Encoder().encode
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -108,7 +109,7 @@ def pack_metadata(event_type: str, metadata: dict[str, Any] | None, settings: Se
         _check_dwell((metadata or {}).get("duration_seconds"))
     if not metadata:
         return None
-    raw = msgspec.json.encode(metadata)
+    raw = _encode(metadata)
     if len(raw) > settings.metadata_bytes_max:
         raise InvalidEvent("metadata_too_large", f"Metadata may have {settings.metadata_bytes_max} bytes as JSON.")
     levels = settings.metadata_depth_max

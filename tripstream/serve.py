@@ -71,7 +71,7 @@ class Deadline(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(Whole(transport, self.loop))  # type: ignore[arg-type]  # it has all that is asked of it
-        self._expect_head()
+        self._expect_head()  # of the first request; between two, uvicorn's keep-alive limit holds
 
     def data_received(self, data: bytes) -> None:
         if self._in_head:
@@ -82,10 +82,8 @@ class Deadline(HttpToolsProtocol):
             self._head_bytes += len(data)
             self._head_end = data[-3:]
         super().data_received(data)
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._expect_head()
+        if self._in_head and self._head_bytes and self._head_timer is None:  # most heads come whole, and need no timer
+            self._expect_head()
 
     def on_headers_complete(self) -> None:
         self._forget_head()
@@ -105,8 +103,7 @@ class Deadline(HttpToolsProtocol):
         return end < 0 or self._head_bytes + end > _HEAD_BYTES_MAX
 
     def _expect_head(self) -> None:
-        if self._head_timer is None:
-            self._head_timer = self.loop.call_later(self.head_seconds_max, self._give_up)
+        self._head_timer = self.loop.call_later(self.head_seconds_max, self._give_up)
 
     def _forget_head(self) -> None:
         if self._head_timer is not None:
