@@ -1,8 +1,9 @@
-"""Drain: events/s of one worker (ledger, counters, sessions, dirty marks) over bare COPY of the same rows.
+"""Drain: events/s of the product's drain workers (ledger, counters, sessions, dirty marks) over bare COPY of the rows.
 
-In: a lane filled over HTTP, unique events in batches of ten. Out: one drain process' rate, and that of COPY of the
-very rows it stored into an equal table (partitioned, with its indexes), on one connection, in transactions as large,
-from text rendered beforehand. What holds: both tables grow alike, and all that was accepted became rows.
+In: lanes filled over HTTP, unique events in batches of ten. Out: the rate of the two drain processes that a fresh
+installation has, and that of COPY of the very rows they stored into an equal table (partitioned, with its indexes), on
+one connection, in transactions as large, from text rendered beforehand. Beside it: one worker over the same COPY. What
+holds: both tables grow alike, and all that was accepted became rows.
 """
 
 from __future__ import annotations
@@ -27,68 +28,71 @@ CHUNK = 10_000
 _COLUMNS = ", ".join(COLUMNS)
 # A process of its own, as in production; the clock starts once its connections are open.
 _DRAIN = """
-import time
+import sys, time
 from schema import collector, settings as config
 from workers import jobs
 settings = config.load()
 collector.spare()
-with jobs.drains(settings, [0]) as found:
+with jobs.drains(settings, [int(sys.argv[1])]) as found:
     print("ready", flush=True); input()
-    began = time.perf_counter(); cpu = time.process_time()
+    began = time.monotonic(); cpu = time.process_time()
     events = found[0].run_until_empty()
-    print(events, time.perf_counter() - began, time.process_time() - cpu)
+    print(events, began, time.monotonic(), time.process_time() - cpu)
 """
 _seeds = count(1000)
 
 
 def measure(servers: Servers, scale: Scale) -> Measured:
-    """A round is: fill, drain, copy the same rows."""
-    with servers.fresh(port=free_port(), lanes=1) as ours, servers.fresh(flush=False) as theirs, web(ours):
+    """A round is: fill, drain, copy the same rows; with two workers, then with one."""
+    two = _against_copy(servers, scale, 2)
+    one = _against_copy(servers, scale, 1)
+    return Measured(
+        two.ratio,
+        f"{statistics.median(two.ours):,.0f} events/s by two workers; by one {statistics.median(one.ours):,.0f}, ×"
+        f" {one.ratio:.2f}",
+        f"{statistics.median(two.reference):,.0f} rows/s by one COPY",
+        two.details() | {"one_worker": one.details()},
+    )
+
+
+def _against_copy(servers: Servers, scale: Scale, lanes: int) -> Pairs:
+    with servers.fresh(port=free_port(), lanes=lanes) as ours, servers.fresh(flush=False) as theirs, web(ours):
         fill_and_drain(ours, CHUNK)  # dictionaries, months and caches
-        found, cpu = Pairs([], []), []
+        found = Pairs([], [])
         with psycopg.connect(theirs.database_url) as reference, psycopg.connect(ours.database_url) as stored:
             _make_months(reference)
             seen = _newest(stored)
             for _ in range(scale.rounds):
-                events, seconds, cpu_seconds = fill_and_drain(ours, scale.events)
+                found.ours.append(fill_and_drain(ours, scale.events))
                 chunks = _rows_since(stored, seen)
                 seen = _newest(stored)
-                found.ours.append(events / seconds)
-                cpu.append(1e6 * cpu_seconds / events)
-                found.reference.append(events / copy(reference, chunks))
-    return Measured(
-        found.ratio,
-        f"{statistics.median(found.ours):,.0f} events/s, of {statistics.median(cpu):.1f} µs Python each",
-        f"{statistics.median(found.reference):,.0f} rows/s",
-        found.details() | {"python_us_per_event": cpu},
-    )
+                found.reference.append(scale.events / copy(reference, chunks))
+    return found
 
 
-def fill_and_drain(settings: Settings, events: int, *, ordered_ids: bool = False) -> tuple[int, float, float]:
-    """Post, then drain lane 0 once. Returns events, seconds, and seconds of CPU in Python."""
-    post_all(settings.port, events // 10, 10, seed=next(_seeds), ordered_ids=ordered_ids)
-    child = start_drain(settings)
-    return finish_drain(child)
+def fill_and_drain(settings: Settings, events: int, *, ordered_ids: bool = False, laden: bool = False) -> float:
+    """Post, then drain every lane once, a process each. Returns events/s from the first's start to the last's end."""
+    post_all(settings.port, events // 10, 10, seed=next(_seeds), ordered_ids=ordered_ids, laden=laden)
+    children = [_start_drain(settings, lane) for lane in range(settings.lanes)]
+    for child in children:
+        assert child.stdin  # noqa: S101
+        child.stdin.write("\n")
+        child.stdin.flush()
+    told = [child.communicate()[0].split() for child in children]
+    if any(child.returncode for child in children) or sum(int(line[0]) for line in told) != events:
+        raise RuntimeError("a drain failed")
+    return events / (max(float(line[2]) for line in told) - min(float(line[1]) for line in told))
 
 
-def start_drain(settings: Settings, code: str = _DRAIN) -> subprocess.Popen[str]:
+def _start_drain(settings: Settings, lane: int) -> subprocess.Popen[str]:
     """A drain that is connected and waits for the word."""
     child = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+        [sys.executable, "-c", _DRAIN, str(lane)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
         env=environment(settings),
     )  # fmt: skip
     assert child.stdout  # noqa: S101
     child.stdout.readline()
     return child
-
-
-def finish_drain(child: subprocess.Popen[str]) -> tuple[int, float, float]:
-    """Give the word, and wait for what it did."""
-    output, _ = child.communicate("\n")
-    events, seconds, cpu = output.split()
-    if child.returncode:
-        raise RuntimeError("the drain failed")
-    return int(events), float(seconds), float(cpu)
 
 
 def copy(connection: psycopg.Connection, chunks: list[bytes]) -> float:

@@ -1,9 +1,13 @@
 """Made-up visitors of a trip marketplace. In: a seed, a batch size, how event ids are made. Out: request bodies.
 
-What holds: sessions have about 12 events, trips are drawn by Zipf's law from 10,000, metadata has about 60 bytes, and
-page, referrer and user agent come from small sets, so that dictionaries, counters and indexes work as they would in
-earnest. Times go evenly over the last hour, in order: rendered all at once they would be the same few, and an index
-on time a third of its size. The same seed gives the same visitors; ids and times are new each time.
+What holds: an event carries what the product's own types are for (a card's impression its trip, place, score, source
+and recommendation request; a search its preferences as metadata), and every one its page with a query, its referrer
+and device. A session has about 30 events, of them four or five page views, and each is a visitor never seen before.
+Trips are drawn by Zipf's law from 10,000; pages, referrers and user agents come from small sets, so that
+dictionaries, counters and indexes work as they would in earnest. Times go evenly over the last hour, in order:
+rendered all at once they would be the same few, and an index on time a third of its size. `laden` visitors stay for
+12 events and add 62 bytes of metadata to each: the worst that we would expect. The same seed gives the same visitors;
+ids and times are new each time.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ import msgspec
 from schema.event import new_id, now
 
 TRIPS = 10_000
-EVENTS_A_SESSION = 12
+EVENTS_A_SESSION = {False: 30, True: 12}  # by whether they are laden
 _ACTIVE = 300
 _HOUR_MS = 3_600_000
 _TYPES = {
@@ -27,6 +31,7 @@ _TYPES = {
     "results_view": 5, "save_trip": 2, "filter_change": 2, "contact_whatsapp": 1, "booking_start": 1,
 }  # fmt: skip
 _ABOUT_TRIPS = {"impression", "click_trip", "trip_dwell", "save_trip", "contact_whatsapp", "booking_start"}
+_LISTED = {"results_view", "impression", "click_trip", "save_trip"}
 _SOURCES = ("search_results", "relaxed_results", "homepage", "trip_detail")
 _REFERRERS = ("https://www.google.com/", "https://www.facebook.com/", "https://news.example.org/trips/2026", None)
 _PLACES = ("japan", "iceland", "peru", "georgia", "namibia", "vietnam", "norway", "jordan")
@@ -56,14 +61,16 @@ class Post(NamedTuple):
 class Visitor:
     """A browser in one session."""
 
-    def __init__(self, chance: random.Random, *, ordered_ids: bool) -> None:
+    def __init__(self, chance: random.Random, *, ordered_ids: bool, laden: bool) -> None:
         self._chance = chance
         self._ordered = ordered_ids
+        self._laden = laden
         self.anonymous_id = str(self._id())
         self.session_id = str(self._id())
         self.user_agent = chance.choice(USER_AGENTS)
         self._device = "mobile" if "Android" in self.user_agent else "desktop"
         self._referrer = chance.choice(_REFERRERS)
+        self._request_id = str(self._id())
 
     def event(self, at: int) -> dict[str, Any]:
         """What it does next, at the millisecond `at`."""
@@ -77,30 +84,48 @@ class Visitor:
             "client_timestamp": at,
             "device_type": self._device,
             "page_url": f"https://trips.example/{chance.choice(_PLACES)}/search?adults=2&month={chance.randint(1, 12)}",
-            "metadata": self._metadata(kind),
         }
         if self._referrer:
             event["referrer"] = self._referrer
+        if metadata := self._metadata(kind):
+            event["metadata"] = metadata
         if kind in _ABOUT_TRIPS:
             event["trip_id"] = chance.choices(range(1, TRIPS + 1), cum_weights=_ZIPF)[0]
             event["source"] = chance.choice(_SOURCES)
             event["position"] = chance.randint(0, 29)
+        if kind in _LISTED:
+            event["recommendation_request_id"] = self._request_id
+            event["score"] = float(chance.randint(20, 100))
         return event
 
     def _metadata(self, kind: str) -> dict[str, Any]:
-        if kind == "trip_dwell":
-            return {"duration_seconds": round(self._chance.uniform(1, 90), 2), "visible": True, "zoom": "detail-page"}
-        return {"layout": "grid-3", "locale": "en-GB", "variant": self._chance.choice("ab"), "depth": 3}
+        chance = self._chance
+        more: dict[str, Any] = {"layout": "grid-3", "locale": "en-GB", "variant": chance.choice("ab"), "depth": 3}
+        laden = more if self._laden else {}
+        if kind == "search_submit":
+            self._request_id = str(self._id())
+            return {"countries": [chance.randint(1, 250)], "themes": [3, 7], "max_duration": 14, "budget": 4000} | laden
+        if kind == "results_view":
+            counts = {"primary_count": 7, "relaxed_count": 3}
+            return counts | {"top_score": chance.randint(50, 100), "response_ms": 41} | laden
+        said: dict[str, dict[str, Any]] = {
+            "trip_dwell": {"duration_seconds": round(chance.uniform(1, 90), 2)},
+            "scroll_depth": {"percent": chance.choice((25, 50, 75, 100))},
+            "filter_change": {"filter": "difficulty", "value": chance.randint(1, 3)},
+        }
+        return said.get(kind, {}) | laden
 
     def _id(self) -> UUID:
         return new_id(now()) if self._ordered else uuid4()
 
 
-def posts(requests: int, size: int, *, seed: int = 1, ordered_ids: bool = False, bare: bool = False) -> Iterator[Post]:
+def posts(
+    requests: int, size: int, *, seed: int = 1, ordered_ids: bool = False, bare: bool = False, laden: bool = False
+) -> Iterator[Post]:
     """`requests` batches of `size` events, each of one visitor; with `bare` one event without the envelope."""
     chance = random.Random(seed)
-    active = [Visitor(chance, ordered_ids=ordered_ids) for _ in range(_ACTIVE)]
-    goes_on = 1 - min(size / EVENTS_A_SESSION, 1)
+    active = [Visitor(chance, ordered_ids=ordered_ids, laden=laden) for _ in range(_ACTIVE)]
+    goes_on = 1 - min(size / EVENTS_A_SESSION[laden], 1)
     encode = msgspec.json.Encoder().encode
     for request in range(requests):
         place = chance.randrange(_ACTIVE)
@@ -111,4 +136,4 @@ def posts(requests: int, size: int, *, seed: int = 1, ordered_ids: bool = False,
         body = encode(events[0]) if bare else encode({"events": events, "sent_at": sent_at})
         yield Post(body, size, visitor.user_agent)
         if chance.random() >= goes_on:
-            active[place] = Visitor(chance, ordered_ids=ordered_ids)
+            active[place] = Visitor(chance, ordered_ids=ordered_ids, laden=laden)
