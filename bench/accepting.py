@@ -66,9 +66,12 @@ def _measure(servers: Servers, scale: Scale, size: int) -> Measured:
 
 
 @contextmanager
-def bodies(size: int, count: int = _BODIES, seed: int = 1, *, ordered_ids: bool = False) -> Iterator[str]:
+def bodies(
+    size: int, count: int = _BODIES, seed: int = 1, *, ordered_ids: bool = False, hour: int | None = None
+) -> Iterator[str]:
     """A file of rendered requests for our endpoint of that size."""
-    with load.rendered(posts(count, size, seed=seed, bare=size == 1, ordered_ids=ordered_ids), PATHS[size]) as path:
+    made = posts(count, size, seed=seed, bare=size == 1, ordered_ids=ordered_ids, hour=hour)
+    with load.rendered(made, PATHS[size]) as path:
         yield path
 
 

@@ -52,9 +52,10 @@ def post_all(
     connections: int = 64,
     rate: float = 0.0,
     ordered_ids: bool = False,
+    hour: int | None = None,
 ) -> Result:
     """Post that many fresh batches, each once; with `rate` so many requests a second."""
-    with bodies(size, requests, seed, ordered_ids=ordered_ids) as path:
+    with bodies(size, requests, seed, ordered_ids=ordered_ids, hour=hour) as path:
         plan = Plan(port=port, requests=path, connections=connections, once=True)
         if rate:
             plan = Plan(port=port, requests=path, connections=connections, rate=rate, seconds=requests / rate)

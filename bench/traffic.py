@@ -2,8 +2,8 @@
 
 What holds: sessions have about 12 events, trips are drawn by Zipf's law from 10,000, metadata has about 60 bytes, and
 page, referrer and user agent come from small sets, so that dictionaries, counters and indexes work as they would in
-earnest. Times go evenly over the last hour, in order: rendered all at once they would be the same few, and an index
-on time a third of its size. The same seed gives the same visitors; ids and times are new each time.
+earnest. Times go evenly over an hour, in order: rendered all at once they would be the same few, and an index on time a
+third of its size. The same seed gives the same visitors; ids and times are new each time.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ TRIPS = 10_000
 EVENTS_A_SESSION = 12
 _ACTIVE = 300
 _HOUR_MS = 3_600_000
+_GAP_MS = 700
 _TYPES = {
     "impression": 45, "page_view": 15, "click_trip": 10, "trip_dwell": 8, "scroll_depth": 6, "search_submit": 5,
     "results_view": 5, "save_trip": 2, "filter_change": 2, "contact_whatsapp": 1, "booking_start": 1,
@@ -96,18 +97,31 @@ class Visitor:
         return new_id(now()) if self._ordered else uuid4()
 
 
-def posts(requests: int, size: int, *, seed: int = 1, ordered_ids: bool = False, bare: bool = False) -> Iterator[Post]:
-    """`requests` batches of `size` events, each of one visitor; with `bare` one event without the envelope."""
+def posts(
+    requests: int,
+    size: int,
+    *,
+    seed: int = 1,
+    ordered_ids: bool = False,
+    bare: bool = False,
+    hour: int | None = None,
+) -> Iterator[Post]:
+    """`requests` batches of `size` events, each of one visitor; with `bare` one event without the envelope.
+
+    All of them happened in the last hour, or in the hour that began at the millisecond `hour`.
+    """
     chance = random.Random(seed)
     active = [Visitor(chance, ordered_ids=ordered_ids) for _ in range(_ACTIVE)]
+    length = _GAP_MS * size
     goes_on = 1 - min(size / EVENTS_A_SESSION, 1)
     encode = msgspec.json.Encoder().encode
     for request in range(requests):
         place = chance.randrange(_ACTIVE)
         visitor = active[place]
         sent_at = now() // 1000
-        at = sent_at - _HOUR_MS + _HOUR_MS * (request + 1) // requests
-        events = [visitor.event(at - 700 * (size - number)) for number in range(size)]
+        begins = sent_at - _HOUR_MS if hour is None else hour
+        at = begins + length + (_HOUR_MS - length) * (request + 1) // requests
+        events = [visitor.event(at - _GAP_MS * (size - number)) for number in range(size)]
         body = encode(events[0]) if bare else encode({"events": events, "sent_at": sent_at})
         yield Post(body, size, visitor.user_agent)
         if chance.random() >= goes_on:
