@@ -36,6 +36,7 @@ DESIGNS = (
     Design("processes", "one web process", "two on one socket", "requests/s", designs_accept.processes),
     Design("server", "uvicorn", "granian", "requests/s", designs_accept.server),
     Design("append", "a Lua script a group", "MULTI/EXEC a group", "appends/s", designs_accept.append),
+    Design("append_cpu", "a Lua script a group", "MULTI/EXEC a group", "appends/CPU s", designs_accept.append_cpu),
     Design("decode", "msgspec", "pydantic", "batches of 10/s", designs_decode.measure),
     Design("drains", "two drains", "one drain", "events/s", designs_drain.measure),
     Design("copy", "binary", "text", "rows/s", designs_sql.copy),
