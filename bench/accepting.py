@@ -17,7 +17,7 @@ from bench.load import Plan, Result
 from bench.measured import Measured
 from bench.rounds import Scale, by_turns
 from bench.servers import Servers, free_port, served, web
-from bench.traffic import posts
+from bench.traffic import USUAL, Habits, posts
 
 BARE = "bench.bare:app"
 PATHS = {1: "/api/events", 10: "/api/events/batch"}
@@ -66,11 +66,9 @@ def _measure(servers: Servers, scale: Scale, size: int) -> Measured:
 
 
 @contextmanager
-def bodies(
-    size: int, count: int = _BODIES, seed: int = 1, *, ordered_ids: bool = False, laden: bool = False
-) -> Iterator[str]:
+def bodies(size: int, count: int = _BODIES, seed: int = 1, habits: Habits = USUAL) -> Iterator[str]:
     """A file of rendered requests for our endpoint of that size."""
-    made = posts(count, size, seed=seed, bare=size == 1, ordered_ids=ordered_ids, laden=laden)
+    made = posts(count, size, seed=seed, bare=size == 1, habits=habits)
     with load.rendered(made, PATHS[size]) as path:
         yield path
 

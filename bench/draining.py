@@ -8,6 +8,7 @@ holds: both tables grow alike, and all that was accepted became rows.
 
 from __future__ import annotations
 
+import json
 import statistics
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from bench.rounds import Pairs, Scale
 from bench.servers import ROOT, Servers, environment, free_port, web
 from bench.stored import post_all
 from bench.stored import rows as rows_stored
+from bench.traffic import USUAL, Habits
 from schema.event import COLUMNS
 from schema.settings import Settings
 
@@ -28,16 +30,16 @@ CHUNK = 10_000
 _COLUMNS = ", ".join(COLUMNS)
 # A process of its own, as in production; the clock starts once its connections are open.
 _DRAIN = """
-import sys, time
+import json, sys, time
 from schema import collector, settings as config
 from workers import jobs
 settings = config.load()
 collector.spare()
-with jobs.drains(settings, [int(sys.argv[1])]) as found:
+with jobs.drains(settings, json.loads(sys.argv[1])) as found:
     print("ready", flush=True); input()
-    began = time.monotonic(); cpu = time.process_time()
-    events = found[0].run_until_empty()
-    print(events, began, time.monotonic(), time.process_time() - cpu)
+    began = time.monotonic()
+    events = sum(drain.run_until_empty() for drain in found)
+    print(events, began, time.monotonic())
 """
 _seeds = count(1000)
 
@@ -70,10 +72,13 @@ def _against_copy(servers: Servers, scale: Scale, lanes: int) -> Pairs:
     return found
 
 
-def fill_and_drain(settings: Settings, events: int, *, ordered_ids: bool = False, laden: bool = False) -> float:
-    """Post, then drain every lane once, a process each. Returns events/s from the first's start to the last's end."""
-    post_all(settings.port, events // 10, 10, seed=next(_seeds), ordered_ids=ordered_ids, laden=laden)
-    children = [_start_drain(settings, lane) for lane in range(settings.lanes)]
+def fill_and_drain(
+    settings: Settings, events: int, workers: list[list[int]] | None = None, habits: Habits = USUAL
+) -> float:
+    """Post, then drain with processes that have those lanes, by default one for each lane. Returns events/s from the
+    first's start to the last's end."""
+    post_all(settings.port, events // 10, 10, seed=next(_seeds), habits=habits)
+    children = [_start_drain(settings, lanes) for lanes in workers or [[lane] for lane in range(settings.lanes)]]
     for child in children:
         assert child.stdin  # noqa: S101
         child.stdin.write("\n")
@@ -84,11 +89,11 @@ def fill_and_drain(settings: Settings, events: int, *, ordered_ids: bool = False
     return events / (max(float(line[2]) for line in told) - min(float(line[1]) for line in told))
 
 
-def _start_drain(settings: Settings, lane: int) -> subprocess.Popen[str]:
+def _start_drain(settings: Settings, lanes: list[int]) -> subprocess.Popen[str]:
     """A drain that is connected and waits for the word."""
     child = subprocess.Popen(
-        [sys.executable, "-c", _DRAIN, str(lane)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
-        env=environment(settings),
+        [sys.executable, "-c", _DRAIN, json.dumps(lanes)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        cwd=ROOT, env=environment(settings),
     )  # fmt: skip
     assert child.stdout  # noqa: S101
     child.stdout.readline()

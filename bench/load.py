@@ -125,7 +125,8 @@ class _Sender:
         began = time.perf_counter()
         until = began + (_PATIENCE_SECONDS * 20 if self._plan.once else self._plan.seconds)
         for descriptor in self._by_fd:
-            self._send(descriptor, time.perf_counter())
+            if self._more():
+                self._send(descriptor, time.perf_counter())
         while self._due:
             for descriptor in self._ready(_PATIENCE_SECONDS):
                 at = time.perf_counter()

@@ -54,10 +54,10 @@ def surroundings(servers: Servers) -> dict[str, Any]:
 
 def table(found: Mapping[Row, Measured]) -> str:
     """The rows as Markdown."""
-    lines = [_line(*_HEAD), _line(*["---"] * len(_HEAD))]
+    lines = [line(*_HEAD), line(*["---"] * len(_HEAD))]
     for row, measured in found.items():
         lines.append(
-            _line(
+            line(
                 row.name,
                 row.what,
                 measured.ours,
@@ -96,7 +96,8 @@ def heading(where: Mapping[str, Any]) -> str:
     )
 
 
-def _line(*cells: str) -> str:
+def line(*cells: str) -> str:
+    """One row of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 

@@ -6,7 +6,7 @@ less is better.
 
 from __future__ import annotations
 
-from bench import accepting, crowd, draining, endtoend, latency, memory, singles, size
+from bench import accepting, crowd, draining, endtoend, latency, memory, rollup, singles, size
 from bench.measured import Row
 
 ROWS = (
@@ -18,6 +18,7 @@ ROWS = (
     Row("end_to_end", "end to end, batch of 10, backlog bounded", "events/s", 15_000, 30_000, endtoend.measure),
     Row("plain", "single events end to end, over the plain pipeline", "×", 2.5, 4, singles.against_plain),
     Row("inserts", "end to end, over one INSERT and counters per event", "×", 20, 40, singles.against_inserts),
+    Row("rollup", "an hour of 100,000 events rolled up", "s", 1, 0.3, rollup.measure),
     Row("size", "stored size per million events", "MB", 450, 300, size.stored),
     Row("queued", "queued size in Redis per event", "B", 500, 300, size.queued),
     Row("memory", "whole idle stack, resident (PSS)", "MB", 450, 300, memory.measure),

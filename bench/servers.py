@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from redis import Redis
 
 from schema import migrate, sites
 from schema.settings import Settings, env_name
-from tripstream import up
+from tripstream import serve, up
 from tripstream.children import die_with_parent
 from tripstream.embedded_postgres import DATABASE, Postgres
 from tripstream.embedded_valkey import Valkey
@@ -100,12 +100,14 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 @contextmanager
-def process(argv: list[str], settings: Settings, name: str) -> Iterator[subprocess.Popen[bytes]]:
+def process(
+    argv: list[str], settings: Settings, name: str, inherits: tuple[int, ...] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
     """A child of the product's, ended at the latest when the block ends. Its log is beside the servers' data."""
     with (settings.state / f"{name}.log").open("ab") as out:
         child = subprocess.Popen(
             argv, env=environment(settings), stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=ROOT,
-            start_new_session=True, preexec_fn=die_with_parent(signal.SIGTERM),
+            start_new_session=True, preexec_fn=die_with_parent(signal.SIGTERM), pass_fds=inherits,
         )  # fmt: skip
     try:
         yield child
@@ -122,8 +124,26 @@ def process(argv: list[str], settings: Settings, name: str) -> Iterator[subproce
 def web(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     """The product's web process, answering when the block begins."""
     with process([sys.executable, "-m", "tripstream", "web"], settings, "web") as child:
-        _await_http(settings, child, "web")
+        await_http(settings, child, "web")
         yield child
+
+
+@contextmanager
+def webs(settings: Settings, count: int) -> Iterator[None]:
+    """So many web processes on one listening socket, as `tripstream up` has them; all accept when the block begins."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(serve.listen(settings))
+        started = [os.pipe() for _ in range(count)]
+        for number, (_, writing) in enumerate(started):
+            inherits = (listener.fileno(), writing)
+            argv = [sys.executable, "-m", "tripstream", "web", f"--fd={inherits[0]}", f"--started-fd={inherits[1]}"]
+            stack.enter_context(process(argv, settings, f"web-{number}", inherits))
+            os.close(writing)
+        for reading, _ in started:
+            if not os.read(reading, 1):
+                raise RuntimeError("a web process did not start")
+            os.close(reading)
+        yield
 
 
 @contextmanager
@@ -132,7 +152,7 @@ def served(app: str, settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     options = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
     argv = [sys.executable, "-m", "uvicorn", app, "--port", str(settings.port), *options]
     with process(argv, settings, app.partition(":")[0]) as child:
-        _await_http(settings, child, app.partition(":")[0])
+        await_http(settings, child, app.partition(":")[0])
         yield child
 
 
@@ -142,7 +162,7 @@ def stack(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     own = settings.model_copy(update={"state": settings.state / f"up-{next(_numbers)}"})
     own.state.mkdir(mode=0o711)
     with process([sys.executable, "-m", "tripstream", "up"], own, "up") as child:
-        _await_http(own, child, "up", "/readyz")
+        await_http(own, child, "up", "/readyz")
         yield child
 
 
@@ -153,7 +173,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _await_http(settings: Settings, child: subprocess.Popen[bytes], name: str, path: str = "/healthz") -> None:
+def await_http(settings: Settings, child: subprocess.Popen[bytes], name: str, path: str = "/healthz") -> None:
+    """Wait until it answers. Raises RuntimeError with the end of its log when it ends, or does not for 90 s."""
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline and child.poll() is None:
         connection = http.client.HTTPConnection("127.0.0.1", settings.port, timeout=5)

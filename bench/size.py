@@ -14,6 +14,7 @@ from bench.measured import Measured
 from bench.rounds import Scale
 from bench.servers import Servers, free_port, web
 from bench.stored import post_all, rows
+from bench.traffic import USUAL, Habits
 from schema.settings import Settings
 
 _MEGABYTE = 1e6
@@ -35,7 +36,7 @@ def stored(servers: Servers, scale: Scale) -> Measured:
     total = _sum(found)
     parts = sorted(found.items(), key=lambda part: -sum(part[1]))[:4]
     told = ", ".join(f"{name} {table:.0f} + {indexes:.0f}" for name, (table, indexes) in parts)
-    ordered, laden = _stored(servers, events, ordered_ids=True), _stored(servers, events, laden=True)
+    ordered, laden = [_stored(servers, events, h) for h in (Habits(ordered_ids=True), Habits(laden=True))]
     return Measured(
         total,
         f"{total:,.0f} MB: {told} (table + indexes)",
@@ -54,14 +55,12 @@ def _sum(relations: dict[str, tuple[float, float]]) -> float:
     return sum(table + indexes for table, indexes in relations.values())
 
 
-def _stored(
-    servers: Servers, events: int, *, ordered_ids: bool = False, laden: bool = False
-) -> dict[str, tuple[float, float]]:
+def _stored(servers: Servers, events: int, habits: Habits = USUAL) -> dict[str, tuple[float, float]]:
     with servers.fresh(port=free_port(), lanes=1) as settings, psycopg.connect(settings.database_url) as connection:
         connection.autocommit = True
         empty = _relations(connection)
         with web(settings):
-            fill_and_drain(settings, events, ordered_ids=ordered_ids, laden=laden)
+            fill_and_drain(settings, events, habits=habits)
         connection.execute("VACUUM")  # free space maps and visibility maps too; it gives nothing back
         million = rows(connection) / 1e6 * _MEGABYTE
         found = {}

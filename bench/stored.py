@@ -15,6 +15,7 @@ from redis import Redis
 from bench import load
 from bench.accepting import bodies
 from bench.load import Plan, Result
+from bench.traffic import USUAL, Habits
 from schema.settings import Settings
 
 _PATIENCE_SECONDS = 120.0
@@ -51,11 +52,10 @@ def post_all(
     seed: int,
     connections: int = 64,
     rate: float = 0.0,
-    ordered_ids: bool = False,
-    laden: bool = False,
+    habits: Habits = USUAL,
 ) -> Result:
     """Post that many fresh batches, each once; with `rate` so many requests a second."""
-    with bodies(size, requests, seed, ordered_ids=ordered_ids, laden=laden) as path:
+    with bodies(size, requests, seed, habits) as path:
         plan = Plan(port=port, requests=path, connections=connections, once=True)
         if rate:
             plan = Plan(port=port, requests=path, connections=connections, rate=rate, seconds=requests / rate)

@@ -23,9 +23,10 @@ import msgspec
 from schema.event import new_id, now
 
 TRIPS = 10_000
-EVENTS_A_SESSION = {False: 30, True: 12}  # by whether they are laden
+EVENTS_A_SESSION, LADEN_EVENTS_A_SESSION = 30, 12
 _ACTIVE = 300
 _HOUR_MS = 3_600_000
+_GAP_MS = 700
 _TYPES = {
     "impression": 45, "page_view": 15, "click_trip": 10, "trip_dwell": 8, "scroll_depth": 6, "search_submit": 5,
     "results_view": 5, "save_trip": 2, "filter_change": 2, "contact_whatsapp": 1, "booking_start": 1,
@@ -58,13 +59,24 @@ class Post(NamedTuple):
     user_agent: str
 
 
+class Habits(NamedTuple):
+    """How visitors behave: whether their ids are of version 7, whether they are laden, and the millisecond at which the
+    hour began in which all happened; the last hour by default."""
+
+    ordered_ids: bool = False
+    laden: bool = False
+    hour: int | None = None
+
+
+USUAL = Habits()
+
+
 class Visitor:
     """A browser in one session."""
 
-    def __init__(self, chance: random.Random, *, ordered_ids: bool, laden: bool) -> None:
+    def __init__(self, chance: random.Random, habits: Habits) -> None:
         self._chance = chance
-        self._ordered = ordered_ids
-        self._laden = laden
+        self._habits = habits
         self.anonymous_id = str(self._id())
         self.session_id = str(self._id())
         self.user_agent = chance.choice(USER_AGENTS)
@@ -101,7 +113,7 @@ class Visitor:
     def _metadata(self, kind: str) -> dict[str, Any]:
         chance = self._chance
         more: dict[str, Any] = {"layout": "grid-3", "locale": "en-GB", "variant": chance.choice("ab"), "depth": 3}
-        laden = more if self._laden else {}
+        laden = more if self._habits.laden else {}
         if kind == "search_submit":
             self._request_id = str(self._id())
             return {"countries": [chance.randint(1, 250)], "themes": [3, 7], "max_duration": 14, "budget": 4000} | laden
@@ -116,24 +128,24 @@ class Visitor:
         return said.get(kind, {}) | laden
 
     def _id(self) -> UUID:
-        return new_id(now()) if self._ordered else uuid4()
+        return new_id(now()) if self._habits.ordered_ids else uuid4()
 
 
-def posts(
-    requests: int, size: int, *, seed: int = 1, ordered_ids: bool = False, bare: bool = False, laden: bool = False
-) -> Iterator[Post]:
+def posts(requests: int, size: int, *, seed: int = 1, bare: bool = False, habits: Habits = USUAL) -> Iterator[Post]:
     """`requests` batches of `size` events, each of one visitor; with `bare` one event without the envelope."""
     chance = random.Random(seed)
-    active = [Visitor(chance, ordered_ids=ordered_ids, laden=laden) for _ in range(_ACTIVE)]
-    goes_on = 1 - min(size / EVENTS_A_SESSION[laden], 1)
+    active = [Visitor(chance, habits) for _ in range(_ACTIVE)]
+    length = _GAP_MS * size
+    goes_on = 1 - min(size / (LADEN_EVENTS_A_SESSION if habits.laden else EVENTS_A_SESSION), 1)
     encode = msgspec.json.Encoder().encode
     for request in range(requests):
         place = chance.randrange(_ACTIVE)
         visitor = active[place]
         sent_at = now() // 1000
-        at = sent_at - _HOUR_MS + _HOUR_MS * (request + 1) // requests
-        events = [visitor.event(at - 700 * (size - number)) for number in range(size)]
+        begins = sent_at - _HOUR_MS if habits.hour is None else habits.hour
+        at = begins + length + (_HOUR_MS - length) * (request + 1) // requests
+        events = [visitor.event(at - _GAP_MS * (size - number)) for number in range(size)]
         body = encode(events[0]) if bare else encode({"events": events, "sent_at": sent_at})
         yield Post(body, size, visitor.user_agent)
         if chance.random() >= goes_on:
-            active[place] = Visitor(chance, ordered_ids=ordered_ids, laden=laden)
+            active[place] = Visitor(chance, habits)
