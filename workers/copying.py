@@ -13,6 +13,7 @@ from ipaddress import ip_network
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import psycopg
 from msgspec.structs import astuple
 
@@ -87,13 +88,22 @@ def _rows(
         own[_AGENT] = agent.user_agent_id if agent else None
         if event.session_id is None:
             own[_SESSION] = sessions[index]
-        if event.metadata is not None:
-            own[_METADATA] = b"\x01" + event.metadata.encode()
+        metadata = event.metadata
+        if event.event_type in dictionaries.unregistered:
+            metadata = _with_type(metadata, event.event_type)
+        if metadata is not None:
+            own[_METADATA] = b"\x01" + metadata.encode()
         if event.utm is not None:
             own[_UTM] = b"\x01" + event.utm.encode()
         received_at = batch.received_at - _SINCE_2000
         shared = (batch.site_id, batch.batch_id, received_at, _cidr(batch.ip_prefix), batch.country)
         yield (*own, *shared, query, users.get(index), category, agent is not None and agent.is_bot, None, None)
+
+
+def _with_type(metadata: str | None, event_type: str) -> str:
+    """Metadata that says which type the event had; as text, because its numbers must stay as they are."""
+    named = msgspec.json.encode({"event_type": event_type}).decode()
+    return named if metadata in (None, "{}") else f"{named[:-1]},{metadata[1:]}"
 
 
 def _fits(number: int | None, bits: int) -> bool:

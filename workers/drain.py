@@ -29,7 +29,8 @@ from workers.store import Outcome, Poison, add_drained, store_entries, write
 
 LOCK_SPACE = 7_415  # first key of the lanes' advisory locks; the second is the lane
 _TRIES_MAX = 5
-_ENTRIES_FIRST = 1000  # of the first read; later ones go by how many events entries hold
+_ENTRIES_FIRST = 100  # of the first read; later ones go by what entries hold
+_READ_BYTES_MAX = 32 << 20
 _DELIVERIES_MAX = 5  # more, and something among these entries kills its drain: they are read one by one
 _DELIVERIES_ALONE_MAX = 10  # more, and it is the entry that is first now
 logger = logging.getLogger("tripstream.drain")
@@ -70,8 +71,9 @@ class Drain:
     def _drain(self, entries: Sequence[Entry], store: Callable[[Sequence[Entry]], Iterator[Outcome]]) -> int:
         drained = 0
         if entries:  # the next read should fill one transaction: small batches need more of them
-            mean = sum(entry.events for entry in entries) / len(entries)
-            self._entries = min(int(self.settings.drain_events_max / max(mean, 1)) + 1, self.settings.drain_entries_max)
+            events, size = (sum(e.events for e in entries), sum(len(e.payload) for e in entries))
+            share = min(self.settings.drain_events_max / max(events, 1), _READ_BYTES_MAX / max(size, 1))
+            self._entries = max(min(int(len(entries) * share), self.settings.drain_entries_max), 1)
         for chunk in chunks(entries, self.settings.drain_events_max):
             outcomes = list(store(chunk))
             stream.forget(self.redis, self.lane, [entry.entry_id for entry in chunk])

@@ -70,10 +70,7 @@ def drains(settings: Settings, lanes: list[int]) -> Iterator[list[Drain]]:
 
 def _is_retired(drain: Drain, settings: Settings) -> bool:
     """Whether this lane was removed from the settings and is empty: then it needs no drain any more."""
-    if drain.lane < settings.lanes or stream.backlog(drain.redis, [drain.lane])[0].batches:
-        return False
-    stream.forget_lane(drain.redis, drain.lane)
-    return True
+    return drain.lane >= settings.lanes and stream.forget_lane(drain.redis, drain.lane)
 
 
 def _deadline(until: float | None) -> Callable[[], bool]:

@@ -20,6 +20,8 @@ from schema.sql import load
 from workers.agents import classify
 
 _CACHE_MAX = 50_000
+TYPES_MAX = 10_000  # their ids are smallints, and each is a row in every hour: a stranger must not use them up
+_UNREGISTERED = "unregistered"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ALWAYS = -(1 << 62)
 _SQL = load("drain")
@@ -61,6 +63,7 @@ class Dictionaries:
 
     def __init__(self) -> None:
         self.types: dict[str, tuple[int, str]] = {}
+        self.unregistered: set[str] = set()  # names that came when there were too many; in `types` too
         self.agents: dict[str, Agent] = {}
         self.texts: defaultdict[str, dict[str | None, int]] = defaultdict(dict)  # by site
         self.stage_types: dict[str, str] = {}
@@ -70,6 +73,9 @@ class Dictionaries:
         """Make sure that every name in `staged` has its id and every row its partition."""
         if not self.stage_types:
             self.stage_types = dict(connection.execute(_SQL["stage_types"]).fetchall())
+        if len(self.types) > _CACHE_MAX:
+            self.types.clear()
+            self.unregistered.clear()
         if len(self.agents) > _CACHE_MAX:
             self.agents.clear()
         if sum(map(len, self.texts.values())) > _CACHE_MAX:
@@ -84,9 +90,11 @@ class Dictionaries:
         if names:
             known = {name for name, *_ in connection.execute(_SQL["types"])}
             if unknown := names - known:
-                connection.execute(_SQL["register_types"], {"types": sorted(unknown)})
+                connection.execute(_SQL["register_types"], {"types": sorted(unknown), "most": TYPES_MAX})
             rows = connection.execute(_SQL["types"])
             self.types.update({name: (type_id, category) for name, type_id, category in rows})
+            self.unregistered.update(names - self.types.keys())
+            self.types.update(dict.fromkeys(self.unregistered, self.types[_UNREGISTERED]))
 
     def _learn_agents(self, connection: Connection, names: set[str]) -> None:
         if names:

@@ -23,6 +23,7 @@ from workers import sketch
 _SQL = load("rollup")
 _LOCK = "tripstream.rollup"
 _TRIES_MAX = 5
+_BUCKETS_MAX = 50
 
 
 class Family(NamedTuple):
@@ -68,21 +69,31 @@ class Rolled(NamedTuple):
 
 
 def run_once(connection: Connection, progress: Callable[[int, int], None] = lambda _done, _total: None) -> Rolled:
-    """Roll up everything dirty. `progress` is told (done, total) buckets."""
+    """Roll up everything dirty, a bounded number of buckets in a transaction, so that a backlog of them is worked off
+    bit by bit. `progress` is told (done, total) buckets of each transaction."""
+    hours = days = 0
     with alone(connection):
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         try:
-            for attempt in range(_TRIES_MAX):
-                try:
-                    with connection.transaction():
-                        return roll(connection, progress)
-                except pg.SerializationFailure:
-                    if attempt == _TRIES_MAX - 1:
-                        raise
-            raise AssertionError("unreachable")
+            while True:
+                rolled = _try(connection, progress)
+                hours, days = hours + rolled.hours, days + rolled.days
+                if max(rolled) < _BUCKETS_MAX:
+                    return Rolled(hours, days)
         finally:
             if not connection.broken:
                 connection.isolation_level = None
+
+
+def _try(connection: Connection, progress: Callable[[int, int], None]) -> Rolled:
+    for attempt in range(_TRIES_MAX):
+        try:
+            with connection.transaction():
+                return roll(connection, progress, _BUCKETS_MAX)
+        except pg.SerializationFailure:
+            if attempt == _TRIES_MAX - 1:
+                raise
+    raise AssertionError("unreachable")
 
 
 @contextmanager
@@ -96,10 +107,11 @@ def alone(connection: Connection) -> Iterator[None]:
             connection.execute("SELECT pg_advisory_unlock(hashtext(%s))", (_LOCK,))
 
 
-def roll(connection: Connection, progress: Callable[[int, int], None] = lambda _done, _total: None) -> Rolled:
-    """The work itself, inside the caller's transaction: hours, days, then the weeks and months of those days."""
-    hours = _claim(connection, HOURS)
-    days = _claim(connection, DAYS)
+def roll(connection: Connection, progress: Callable[[int, int], None], most: int | None = None) -> Rolled:
+    """The work itself, inside the caller's transaction: at most so many hours and days, then those days' weeks and
+    months."""
+    hours = _claim(connection, HOURS, most)
+    days = _claim(connection, DAYS, most)
     total = len(hours) + len(days)
     for done, (family, bucket) in enumerate([(HOURS, b) for b in hours] + [(DAYS, b) for b in days]):
         _compute(connection, family, bucket)
@@ -110,9 +122,9 @@ def roll(connection: Connection, progress: Callable[[int, int], None] = lambda _
     return Rolled(len(hours), len(days))
 
 
-def _claim(connection: Connection, family: Family) -> list[dict[str, Any]]:
+def _claim(connection: Connection, family: Family, most: int | None) -> list[dict[str, Any]]:
     with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(_SQL[family.claim]).fetchall()
+        return cursor.execute(_SQL[family.claim], {"most": most}).fetchall()
 
 
 def _compute(connection: Connection, family: Family, bucket: dict[str, datetime | date | str]) -> None:

@@ -25,7 +25,15 @@ from workers.copying import fill_incoming, fill_stage
 from workers.resolve import Dictionaries, Staged, link_visitors, moment
 
 _SQL = load("drain")
-_COUNTERS = ("store_users", "store_sessions", "store_events", "store_trips", "mark_hours", "mark_days")
+_COUNTERS = (
+    "store_users",
+    "store_sessions",
+    "store_events",
+    "describe_sessions",
+    "store_trips",
+    "mark_hours",
+    "mark_days",
+)
 
 
 class Poison(NamedTuple):

@@ -77,7 +77,9 @@ WHERE user_id = ANY(%(users)s) AND anonymous_id IS NULL
 ORDER BY user_id, started_at, session_id
 
 -- name: store_sessions
--- Adds the staged events to their sessions. What describes a session is its earliest event's word.
+-- Adds the staged events to their sessions. What describes a session is, field by field, the word of its earliest event
+-- that says it. Where staged and stored events overlap in time and say different things, the row alone cannot tell
+-- which was first: it is marked, and describe_sessions looks the events up.
 INSERT INTO sessions AS s (
     site_id, session_id, user_id, anonymous_id, started_at, last_seen_at, device_type_id, user_agent_id, referrer_id,
     ip_prefix, country, owner_code, share_code, contact_id, page_view_count, search_count, click_count,
@@ -124,7 +126,32 @@ ON CONFLICT (site_id, session_id) DO UPDATE SET
     click_count = s.click_count + excluded.click_count,
     save_count = s.save_count + excluded.save_count,
     contact_count = s.contact_count + excluded.contact_count,
-    event_count = s.event_count + excluded.event_count
+    event_count = s.event_count + excluded.event_count,
+    mixed = s.started_at <= excluded.last_seen_at AND excluded.started_at <= s.last_seen_at AND (
+        s.anonymous_id <> excluded.anonymous_id OR s.device_type_id <> excluded.device_type_id
+        OR s.user_agent_id <> excluded.user_agent_id OR s.referrer_id <> excluded.referrer_id
+        OR s.ip_prefix <> excluded.ip_prefix OR s.country <> excluded.country OR s.owner_code <> excluded.owner_code
+        OR s.share_code <> excluded.share_code OR s.contact_id <> excluded.contact_id) IS TRUE
+
+-- name: describe_sessions
+-- Describes the marked sessions from their events; what no event says any more stays as it was.
+UPDATE sessions AS s SET
+    mixed = false,
+    (anonymous_id, device_type_id, user_agent_id, referrer_id, ip_prefix, country, owner_code, share_code,
+     contact_id) = (
+        SELECT
+            coalesce((array_agg(anonymous_id ORDER BY occurred_at, event_id) FILTER (WHERE anonymous_id IS NOT NULL))[1], s.anonymous_id),
+            coalesce((array_agg(device_type_id ORDER BY occurred_at, event_id) FILTER (WHERE device_type_id IS NOT NULL))[1], s.device_type_id),
+            coalesce((array_agg(user_agent_id ORDER BY occurred_at, event_id) FILTER (WHERE user_agent_id IS NOT NULL))[1], s.user_agent_id),
+            coalesce((array_agg(referrer_id ORDER BY occurred_at, event_id) FILTER (WHERE referrer_id IS NOT NULL))[1], s.referrer_id),
+            coalesce((array_agg(ip_prefix ORDER BY occurred_at, event_id) FILTER (WHERE ip_prefix IS NOT NULL))[1], s.ip_prefix),
+            coalesce((array_agg(country ORDER BY occurred_at, event_id) FILTER (WHERE country IS NOT NULL))[1], s.country),
+            coalesce((array_agg(owner_code ORDER BY occurred_at, event_id) FILTER (WHERE owner_code IS NOT NULL))[1], s.owner_code),
+            coalesce((array_agg(share_code ORDER BY occurred_at, event_id) FILTER (WHERE share_code IS NOT NULL))[1], s.share_code),
+            coalesce((array_agg(contact_id ORDER BY occurred_at, event_id) FILTER (WHERE contact_id IS NOT NULL))[1], s.contact_id)
+        FROM events AS e
+        WHERE e.site_id = s.site_id AND e.session_id = s.session_id AND NOT is_bot)
+WHERE mixed
 
 -- name: store_users
 -- Adds the staged events to their users.
@@ -217,8 +244,10 @@ VALUES (%(site_id)s, %(batch_id)s, %(event_id)s, %(received_at)s, %(events)s, %(
         %(sqlstate)s, %(stream_id)s)
 
 -- name: register_types
--- Unknown event types of lenient sites become known, as interactions.
-INSERT INTO event_types (event_type) SELECT unnest(%(types)s::text[]) ORDER BY 1 ON CONFLICT DO NOTHING
+-- Unknown event types of lenient sites become known, as interactions, while there are not too many.
+INSERT INTO event_types (event_type)
+SELECT unnest(%(types)s::text[]) ORDER BY 1 LIMIT greatest(%(most)s - (SELECT count(*) FROM event_types), 0)
+ON CONFLICT DO NOTHING
 
 -- name: types
 -- The whole registry: small, and cached by each drain.

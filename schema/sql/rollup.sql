@@ -1,16 +1,19 @@
 -- From events to hours and days. Every statement of one rollup sees the same snapshot (REPEATABLE READ).
 
 -- name: claim_hours
--- Takes the dirty marks that this snapshot sees; a mark made meanwhile stays for the next rollup.
-WITH claimed AS (DELETE FROM dirty_hours RETURNING site_id, hour)
-SELECT DISTINCT site_id, hour AS bucket, hour AS starts, hour + interval '1 hour' AS ends FROM claimed
+-- Takes the dirty marks that this snapshot sees, of at most so many hours; a mark made meanwhile stays for the next
+-- rollup.
+WITH bucket AS (SELECT DISTINCT site_id, hour FROM dirty_hours ORDER BY site_id, hour LIMIT %(most)s),
+    claimed AS (DELETE FROM dirty_hours WHERE (site_id, hour) IN (SELECT site_id, hour FROM bucket))
+SELECT site_id, hour AS bucket, hour AS starts, hour + interval '1 hour' AS ends FROM bucket
 ORDER BY site_id, hour
 
 -- name: claim_days
 -- The same for days, whose bounds are midnights of the site's own time zone.
-WITH claimed AS (DELETE FROM dirty_days RETURNING site_id, date)
-SELECT DISTINCT site_id, date AS bucket, day_starts(date, time_zone) AS starts, day_starts(date + 1, time_zone) AS ends
-FROM claimed JOIN sites USING (site_id)
+WITH bucket AS (SELECT DISTINCT site_id, date FROM dirty_days ORDER BY site_id, date LIMIT %(most)s),
+    claimed AS (DELETE FROM dirty_days WHERE (site_id, date) IN (SELECT site_id, date FROM bucket))
+SELECT site_id, date AS bucket, day_starts(date, time_zone) AS starts, day_starts(date + 1, time_zone) AS ends
+FROM bucket JOIN sites USING (site_id)
 ORDER BY site_id, date
 
 -- name: bucket

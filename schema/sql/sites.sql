@@ -7,7 +7,8 @@ SELECT jsonb_build_object(
         'origins', to_jsonb(origins), 'open_to', open_to, 'strict', strict)), '{}') FROM sites),
     'keys', (SELECT coalesce(jsonb_object_agg(encode(key_hash, 'hex'), jsonb_build_object(
         'site_id', site_id, 'role', role)), '{}') FROM site_keys WHERE revoked_at IS NULL OR revoked_at > now()),
-    'event_types', (SELECT coalesce(jsonb_agg(event_type ORDER BY event_type), '[]') FROM event_types),
+    'event_types', (SELECT coalesce(jsonb_agg(event_type ORDER BY event_type), '[]') FROM event_types
+                    WHERE seeded AND event_type <> 'unregistered'),  -- what lenient sites invented, strict ones do not know
     'sources', (SELECT coalesce(jsonb_agg(source ORDER BY source), '[]') FROM event_sources))
 
 -- name: add_site

@@ -178,3 +178,16 @@ def test_a_call_that_fails_is_not_repeated(servers: Servers) -> None:
         assert client.get_retry()._retries == 0
         with pytest.raises(redis.exceptions.TimeoutError):
             client.blpop(["nothing"], 1)
+
+
+def test_a_lane_makes_itself_known_with_its_first_entry_and_again_after_it_was_forgotten(valkey: Redis) -> None:
+    stream.append(valkey, 3, batch(canonical()))
+    assert stream.known_lanes(valkey, 2) == [0, 1, 3]
+    stream.open_lanes(valkey, 2)
+    (entry,) = stream.read(valkey, 3, 10, 0)
+    assert not stream.forget_lane(valkey, 3)
+    stream.forget(valkey, 3, [entry.entry_id])
+    assert stream.forget_lane(valkey, 3)
+    assert stream.known_lanes(valkey, 2) == [0, 1]
+    stream.append(valkey, 3, batch(canonical()))
+    assert stream.known_lanes(valkey, 2) == [0, 1, 3]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -131,3 +132,22 @@ def test_a_session_is_described_by_its_earliest_event(pipe: Pipeline, late_first
     described = "device_type, owner_code, share_code, contact_id, referrer, country, user_agent, anonymous_id"
     expected = ("phone", "o2", "s1", "c2", "https://a", "IL", "curl/8", uid(3))
     assert pipe.row(f"SELECT {described} FROM readable_sessions") == expected
+
+
+def test_what_describes_a_session_does_not_depend_on_the_order_of_arrival(pipe: Pipeline) -> None:
+    """Also where events of several drains overlap in time and say different things."""
+    said = [
+        {"occurred_at": T0 + 10, "referrer": "https://10", "share_code": "ten"},
+        {"occurred_at": T0 + 5, "device_type": "phone"},
+        {"occurred_at": T0 + 7, "referrer": "https://7", "contact_id": "seven"},
+        {"occurred_at": T0 + 7, "referrer": "https://7b", "owner_code": "o"},
+        {"occurred_at": T0 + 12, "device_type": "desktop", "contact_id": "twelve"},
+    ]
+    described = "device_type, referrer, share_code, contact_id, owner_code, mixed"
+    for turn, order in enumerate(permutations(range(len(said)))):
+        session_id = uid(7, turn)
+        for pair in (order[:2], order[2:3], order[3:]):
+            pipe.send(*(canonical(100 * turn + n, session_id=session_id, **said[n]) for n in pair))
+        found = pipe.row(f"SELECT {described} FROM readable_sessions WHERE session_id = %s", session_id)
+        assert found == ("phone", "https://7", "ten", "seven", "o", False), order
+    assert pipe.problems() == []

@@ -130,6 +130,9 @@ def outcome(pipe: Pipeline, site_id: str) -> dict[str, list[tuple[Any, ...]]]:
     for table in DERIVED:
         columns = [c for c in DUMP[table.name] if c not in ("site_id", "user_id")]
         source = f"{table.name} AS t"
+        if table.name == "sessions":  # two sites give the same word two ids
+            words = {"device_type_id": "device_type", "user_agent_id": "user_agent", "referrer_id": "referrer"}
+            columns, source = [words.get(c, c) for c in columns], "readable_sessions"
         if table.name == "users":
             columns = ["kind", "value", *columns]
             source = "users AS t JOIN identities USING (site_id, user_id)"

@@ -232,3 +232,24 @@ def test_progress_counts_up_to_what_there_is(pipe: Pipeline) -> None:
     said: list[tuple[int, int]] = []
     rollup.run_once(pipe.connection, lambda done, total: said.append((done, total)))
     assert said == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_backlog_of_buckets_is_worked_off_bit_by_bit(pipe: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was rolled up before something failed stays rolled up."""
+    monkeypatch.setattr(rollup, "_BUCKETS_MAX", 2)
+    pipe.send(*(canonical(n, occurred_at=T0 + n * HOUR) for n in range(5)))
+    compute, calls = rollup._compute, iter(range(100))
+
+    def fails_in_the_second_transaction(*arguments: Any) -> None:
+        if next(calls) == 4:
+            raise RuntimeError("the fourth bucket")
+        compute(*arguments)
+
+    monkeypatch.setattr(rollup, "_compute", fails_in_the_second_transaction)
+    with pytest.raises(RuntimeError, match="fourth"):
+        pipe.roll_up()
+    assert pipe.value("SELECT count(*) FROM rollup_hourly") == 2
+    assert pipe.value("SELECT count(DISTINCT hour) FROM dirty_hours") == 3
+    assert pipe.roll_up() == Rolled(3, 0)
+    assert pipe.value("SELECT count(*) FROM rollup_hourly") == 5
+    assert pipe.problems() == []

@@ -110,6 +110,22 @@ def test_an_unknown_type_becomes_a_known_interaction(pipe: Pipeline) -> None:
     ) == ("interaction", "interaction", False)
 
 
+def test_types_beyond_the_limit_keep_their_name_in_the_metadata(
+    pipe: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolve, "TYPES_MAX", pipe.value("SELECT count(*) FROM event_types") + 1)
+    pipe.send(canonical(0, event_type="new.1"))
+    metadata = (None, "{}", '{"a": 1.50}')
+    pipe.send(*(canonical(1 + n, event_type=f"new.{2 + n}", metadata=text) for n, text in enumerate(metadata)))
+    assert pipe.rows("SELECT event_type, metadata::text FROM readable_events ORDER BY event_id") == [
+        ("new.1", None),
+        ("unregistered", '{"event_type": "new.2"}'),
+        ("unregistered", '{"event_type": "new.3"}'),
+        ("unregistered", '{"a": 1.50, "event_type": "new.4"}'),
+    ]
+    assert pipe.value("SELECT count(*) FROM dead_letters") == 0
+
+
 def test_a_bot_is_stored_with_its_reason_and_counted_nowhere(pipe: Pipeline) -> None:
     pipe.send(canonical(1, event_type="click_trip", trip_id=7), user_agent=ROBOT)
     assert pipe.row("SELECT is_bot, user_id FROM events") == (True, None)

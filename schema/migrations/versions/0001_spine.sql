@@ -43,6 +43,7 @@ FROM (VALUES
      'user_activity', '2 years'),
     ('review.posted portfolio.created profile.updated', 'content', '7 years')
 ) AS seed (types, category, retention);
+INSERT INTO event_types (event_type, seeded) VALUES ('unregistered', true);  -- of events whose type was one too many
 
 CREATE TABLE event_sources (
     source text PRIMARY KEY
@@ -253,15 +254,17 @@ CREATE TABLE sessions (
     save_count bigint NOT NULL DEFAULT 0,
     contact_count bigint NOT NULL DEFAULT 0,
     event_count bigint NOT NULL DEFAULT 0,
+    mixed boolean NOT NULL DEFAULT false,  -- within a drain's transaction only
     PRIMARY KEY (site_id, session_id)
 );
+CREATE INDEX sessions_mixed ON sessions (site_id, session_id) WHERE mixed;
 CREATE INDEX sessions_visitor ON sessions (site_id, anonymous_id, last_seen_at);
 CREATE INDEX sessions_user ON sessions (user_id);
 
 -- For people: events and sessions with the words that their ids stand for.
 CREATE VIEW readable_events WITH (security_invoker) AS
 SELECT e.occurred_at, t.event_type, e.category, e.site_id, e.event_id, e.session_id, e.anonymous_id, e.user_id, e.trip_id,
-    e.recommendation_request_id, source.text AS source, e.position, e.score, page.text || coalesce(e.page_query, '') AS page_url,
+    e.recommendation_request_id, source.text AS source, e.position, e.score, nullif(coalesce(page.text, '') || coalesce(e.page_query, ''), '') AS page_url,
     path.text AS path, referrer.text AS referrer, device.text AS device_type, screen.text AS screen, a.user_agent,
     a.browser, a.os, e.is_bot, a.bot_reason, e.owner_code, e.share_code, e.contact_id, e.click_target, e.click_category,
     e.page_type, e.utm, e.metadata, e.schema_version, e.claimed_user, e.auth_user_id, e.ip_prefix, e.country,
