@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope
 
+from ingest.gate import Gate
 from schema.errors import InvalidBody, SlowSender, TooLarge, UnsupportedEncoding
 from schema.settings import Settings
 
@@ -23,27 +24,28 @@ def headers(scope: Scope) -> dict[bytes, bytes]:
     return dict(scope["headers"])
 
 
-def announced(header: dict[bytes, bytes], limit: int) -> int:
-    """How many bytes may come: what Content-Length says, else the limit. Raises TooLarge before a byte is read."""
+def refuse_announced(header: dict[bytes, bytes], limit: int) -> None:
+    """Raises TooLarge before a byte is read where Content-Length says that there will be too many."""
     length = header.get(b"content-length", b"")
-    if not length.isdigit():
-        return limit
-    if len(length) > 18 or int(length) > limit:  # int() itself refuses thousands of digits
+    if length.isdigit() and (len(length) > 18 or int(length) > limit):  # int() itself refuses thousands of digits
         raise TooLarge(f"The body has {length[:18].decode()} bytes; at most {limit} are accepted.")
-    return int(length)
 
 
-async def read(receive: Receive, header: dict[bytes, bytes], settings: Settings) -> bytes:
-    """The body, decompressed and taken out of a form. Raises TooLarge, SlowSender, UnsupportedEncoding, InvalidBody.
+async def receive_all(receive: Receive, gate: Gate, settings: Settings) -> bytes:
+    """The body as it was sent. Its bytes are taken from the gate as they come, and are the caller's to give back.
 
-    Whatever Content-Length said, a body over the limit is cut off while it is read.
+    Whatever Content-Length said, a body over the limit is cut off while it is read. Raises TooLarge, SlowSender, Busy,
+    InvalidBody, and then nothing is left to give back.
     """
-    limit = settings.body_bytes_max
     try:
         async with asyncio.timeout(settings.body_seconds_max):
-            raw = await _receive(receive, limit)
+            return await _receive(receive, gate, settings.body_bytes_max)
     except TimeoutError:
         raise SlowSender(f"The body did not arrive within {settings.body_seconds_max:g} seconds.") from None
+
+
+def unpack(raw: bytes, header: dict[bytes, bytes], limit: int) -> bytes:
+    """The body decompressed and taken out of a form. Raises TooLarge, UnsupportedEncoding, InvalidBody."""
     encoding = header.get(b"content-encoding", b"identity").strip().lower()
     if encoding not in (b"identity", b"gzip", b""):
         raise UnsupportedEncoding
@@ -68,19 +70,24 @@ def gunzip(raw: bytes, limit: int) -> bytes:
     return out
 
 
-async def _receive(receive: Receive, limit: int) -> bytes:
-    message = await receive()
-    parts = [message.get("body", b"")]
-    size = len(parts[0])
-    while message.get("more_body") and size <= limit:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise InvalidBody("The sender left before the body was complete.")
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-    if size > limit:
-        raise TooLarge(f"The body has more than {limit} bytes.")
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+async def _receive(receive: Receive, gate: Gate, limit: int) -> bytes:
+    size, parts = 0, bytearray()
+    try:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise InvalidBody("The sender left before the body was complete.")
+            part: bytes = message.get("body", b"")
+            gate.take(len(part))
+            size += len(part)
+            if size > limit:
+                raise TooLarge(f"The body has more than {limit} bytes.")
+            if not message.get("more_body"):
+                return bytes(parts + part) if parts else part  # nearly all come in one piece
+            parts += part
+    except BaseException:  # the time-out is one that is no Exception
+        gate.give(size)
+        raise
 
 
 def _from_form(raw: bytes) -> bytes:

@@ -26,6 +26,7 @@ from schema.settings import Settings
 
 _SAMPLE_SECONDS = 0.25
 _REGISTRY_EVERY = 4  # samples: a change of the registry is in force within a second
+_TOO_MANY = "Too many requests at once. Send the same batch again."
 _FORWARDED = (b"x-forwarded-for", b"forwarded", b"x-real-ip")
 logger = logging.getLogger("tripstream.ingest")
 
@@ -43,6 +44,7 @@ class Gate:
         self.reachable = False
         self.requests = 0
         self.bytes = 0
+        self.networks: dict[str, int] = {}
 
     async def watch(self) -> None:
         """Sample for as long as the process lives."""
@@ -67,22 +69,43 @@ class Gate:
                 logger.warning("redis cannot be reached", extra={"error": type(error).__name__})
             self.reachable = False
 
-    def enter(self, size: int) -> None:
-        """Let one request of `size` bytes in. Raises Busy; every enter needs its leave."""
+    def enter(self, host: str) -> str | None:
+        """Let one request of the peer `host` in. Raises Busy; every enter needs its leave, with what this returns."""
         if self.memory_share >= self._settings.redis_share_max:
             raise Busy(
                 "The queue is full; workers are catching up. Send the same batch again.",
                 retry_after_seconds=5,
             )
-        too_many = self.requests >= self._settings.inflight_requests_max
-        if too_many or self.bytes + size > self._settings.inflight_bytes_max:
-            raise Busy("Too many requests at once. Send the same batch again.", retry_after_seconds=1)
+        if self.requests >= self._settings.inflight_requests_max:
+            raise Busy(_TOO_MANY, retry_after_seconds=1)
+        network = capped_network(host) if self._settings.inflight_requests_per_address_max else None
+        if network is not None:
+            here = self.networks.get(network, 0)
+            if here >= self._settings.inflight_requests_per_address_max:
+                raise Busy("Too many requests at once from your network. Send the same batch again.")
+            self.networks[network] = here + 1
         self.requests += 1
+        return network
+
+    def leave(self, network: str | None) -> None:
+        """The request was answered."""
+        self.requests -= 1
+        if network is not None:
+            here = self.networks.pop(network)
+            if here > 1:
+                self.networks[network] = here - 1
+
+    def take(self, size: int) -> None:
+        """`size` more bytes have come. Raises Busy, and then they are not held; every take needs its give.
+
+        What is only announced takes no room: 256 senders that announced 1 MiB and said nothing shut everyone out.
+        """
+        if self.bytes + size > self._settings.inflight_bytes_max:
+            raise Busy(_TOO_MANY, retry_after_seconds=1)
         self.bytes += size
 
-    def leave(self, size: int) -> None:
-        """The request of `size` bytes was answered."""
-        self.requests -= 1
+    def give(self, size: int) -> None:
+        """`size` bytes are no longer held."""
         self.bytes -= size
 
     def context(self, scope: Scope, header: dict[bytes, bytes], root: Any, received_at: int) -> Context:
@@ -144,6 +167,18 @@ def ip_prefix(host: str) -> str | None:
         return None
     mapped = getattr(address, "ipv4_mapped", None) or address
     return str(ipaddress.ip_network((mapped, 24 if mapped.version == 4 else 48), strict=False))
+
+
+@lru_cache(maxsize=65_536)
+def capped_network(host: str) -> str | None:
+    """The network whose requests count together, so that one sender cannot take all the room; None where no public
+    address tells senders apart: on this machine and in private networks a peer is often a proxy, which is everybody."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return ip_prefix(host) if mapped.is_global else None
 
 
 @lru_cache(maxsize=65_536)

@@ -57,12 +57,21 @@ class Route:
         await _respond(send, status, payload, header, retry_after)
 
     async def _handle(self, scope: Scope, header: dict[bytes, bytes], receive: Receive) -> Answer:
-        size = body.announced(header, self._settings.body_bytes_max)
-        self._gate.enter(size)
+        limit = self._settings.body_bytes_max
+        body.refuse_announced(header, limit)
+        network = self._gate.enter((scope.get("client") or ("",))[0])
+        held = 0
         try:
-            return await self._handler(scope, header, await body.read(receive, header, self._settings))
+            raw = await body.receive_all(receive, self._gate, self._settings)
+            held = len(raw)
+            raw = body.unpack(raw, header, limit)
+            if len(raw) > held:  # it was gzip
+                self._gate.take(len(raw) - held)
+                held = len(raw)
+            return await self._handler(scope, header, raw)
         finally:
-            self._gate.leave(size)
+            self._gate.give(held)
+            self._gate.leave(network)
 
 
 async def _refuse_method(scope: Scope, header: dict[bytes, bytes], send: Send) -> None:

@@ -66,7 +66,16 @@ class Settings(BaseSettings):
     inflight_requests_max: int = _setting(
         4096, "Ingest requests being answered at once, per process.", "requests", ge=1
     )
-    inflight_bytes_max: int = _setting(256 << 20, "Bodies held in memory at once, per process.", "bytes", ge=1 << 20)
+    inflight_requests_per_address_max: int = _setting(
+        200,
+        "The same for one public network of senders (IPv4 /24, IPv6 /48). 0: no such limit, as it has to be behind a "
+        "proxy with a public address: every peer is then the proxy. This machine and private networks have none.",
+        "requests",
+        ge=0,
+    )
+    inflight_bytes_max: int = _setting(
+        256 << 20, "What has come of bodies, held in memory at once, per process.", "bytes", ge=1 << 20
+    )
     accept_window_days: int = _setting(400, "Events older than this are refused.", "days", ge=1, le=3650)
     clock_skew_seconds_max: int = _setting(
         300, "A sent_at further in the future than this moves the batch's times back.", "s", ge=0

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,27 +14,32 @@ import httpx
 import pytest
 import redis
 
+from ingest.gate import capped_network
 from tests import make
-from tests.ingest.serving import BATCH, SESSION, SINGLE, Server, queued, serving
+from tests.ingest.serving import BATCH, LOCAL, SESSION, SINGLE, Server, Site, queued, serving
+
+PUBLIC, SAME_NETWORK, ELSEWHERE = "93.184.216.34", "93.184.216.200", "93.184.217.34"
 
 
-def meanwhile(server: Server, first: bytes, second: bytes) -> tuple[httpx.Response, httpx.Response]:
-    """Post `first` slowly: its body ends only when `second`, posted after it began, was answered."""
+def meanwhile(
+    server: Server, first: bytes, second: bytes, hosts: tuple[str, str] = (LOCAL, LOCAL), come: int = 1
+) -> tuple[httpx.Response, httpx.Response]:
+    """Post `first` slowly: after `come` bytes it goes on only when `second`, posted after it began, was answered."""
 
     async def both() -> tuple[httpx.Response, httpx.Response]:
         begun, answered = asyncio.Event(), asyncio.Event()
 
         async def slowly() -> AsyncIterator[bytes]:
             begun.set()
-            yield first[:1]
+            yield first[:come]
             await answered.wait()
-            yield first[1:]
+            yield first[come:]
 
-        async with server.client() as client:
+        async with server.client(hosts[0]) as client, server.client(hosts[1]) as other:
             announced = {"content-length": str(len(first))}
             slow = asyncio.ensure_future(client.post(BATCH, content=slowly(), headers=announced))
             await begun.wait()
-            quick = await client.post(BATCH, content=second)
+            quick = await other.post(BATCH, content=second)
             answered.set()
             return await slow, quick
 
@@ -43,8 +49,8 @@ def meanwhile(server: Server, first: bytes, second: bytes) -> tuple[httpx.Respon
 LIMITS: list[tuple[dict[str, Any], bytes, int]] = [
     ({"inflight_requests_max": 1}, make.body(), 503),
     ({"inflight_requests_max": 2}, make.body(), 202),
-    ({"inflight_bytes_max": 1 << 20}, make.body().ljust((1 << 20) - len(make.body())), 202),
-    ({"inflight_bytes_max": 1 << 20}, make.body().ljust((1 << 20) - len(make.body()) + 1), 503),
+    ({"inflight_bytes_max": 1 << 20}, make.body().ljust((1 << 20) - 9), 202),
+    ({"inflight_bytes_max": 1 << 20}, make.body().ljust((1 << 20) - 8), 503),
 ]
 
 
@@ -53,7 +59,7 @@ def test_what_is_too_much_at_once_is_asked_to_come_again(
     shared: Server, limit: dict[str, Any], second: bytes, status: int
 ) -> None:
     with serving(shared.settings.model_copy(update=limit)) as server:
-        slow, quick = meanwhile(server, make.body(), second)
+        slow, quick = meanwhile(server, make.body(), second, come=9)
         assert (slow.status_code, quick.status_code) == (202, status)
         if status == 503:
             assert (quick.json()["code"], quick.headers["retry-after"]) == ("busy", "1")
@@ -61,15 +67,89 @@ def test_what_is_too_much_at_once_is_asked_to_come_again(
         assert (server.gate.requests, server.gate.bytes) == (0, 0)
 
 
-def test_a_body_without_a_length_counts_as_the_largest(shared: Server) -> None:
-    async def endless() -> AsyncIterator[bytes]:
+def test_a_body_without_a_length_counts_as_it_comes(shared: Server) -> None:
+    async def pieces(count: int) -> AsyncIterator[bytes]:
         yield make.body()
+        for _ in range(count):
+            yield b" " * (1 << 16)
 
-    with serving(
-        shared.settings.model_copy(update={"inflight_bytes_max": 1 << 20, "body_bytes_max": 2 << 20})
-    ) as server:
-        assert server.request("POST", BATCH, content=endless()).status_code == 503
-        assert server.post(make.body()).status_code == 202
+    limits = {"inflight_bytes_max": 1 << 20, "body_bytes_max": 2 << 20}
+    with serving(shared.settings.model_copy(update=limits)) as server:
+        assert server.request("POST", BATCH, content=pieces(15)).status_code == 202
+        assert server.request("POST", BATCH, content=pieces(16)).status_code == 503
+        assert (server.gate.requests, server.gate.bytes) == (0, 0)
+
+
+def test_a_body_counts_as_large_as_it_is_once_decompressed(shared: Server) -> None:
+    limits = {"inflight_bytes_max": 1 << 20, "body_bytes_max": 2 << 20}
+    with serving(shared.settings.model_copy(update=limits)) as server:
+        assert server.post(gzip.compress(make.body().ljust(1 << 20))).status_code == 202
+        assert server.post(gzip.compress(make.body().ljust((1 << 20) + 1))).status_code == 503
+        assert (server.gate.requests, server.gate.bytes) == (0, 0)
+
+
+@pytest.mark.parametrize("header", [(b"content-length", b"1048576"), (b"transfer-encoding", b"chunked")])
+def test_senders_that_announce_much_and_say_nothing_take_no_room(shared: Server, header: tuple[bytes, bytes]) -> None:
+    scope = {"type": "http", "method": "POST", "path": BATCH, "headers": [header], "client": (LOCAL, 1)}
+
+    async def silence() -> Any:
+        await asyncio.Event().wait()
+
+    async def ignore(_: Any) -> None: ...
+
+    async def posted_meanwhile() -> httpx.Response:
+        silent = [asyncio.create_task(shared.app(dict(scope), silence, ignore)) for _ in range(1000)]
+        await asyncio.sleep(0)
+        async with shared.client() as client:
+            answer = await client.post(BATCH, content=make.body())
+        assert shared.gate.requests == len(silent)
+        for task in silent:
+            task.cancel()
+        await asyncio.wait(silent)
+        return answer
+
+    assert shared.run(posted_meanwhile()).status_code == 202
+    assert (shared.gate.requests, shared.gate.bytes) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("most", "hosts", "status"),
+    [
+        (1, (PUBLIC, SAME_NETWORK), 503),
+        (2, (PUBLIC, SAME_NETWORK), 202),
+        (1, (PUBLIC, ELSEWHERE), 202),
+        (1, (PUBLIC, LOCAL), 202),
+        (1, (LOCAL, LOCAL), 202),
+        (1, ("10.0.0.1", "10.0.0.1"), 202),
+        (0, (PUBLIC, PUBLIC), 202),
+    ],
+)
+def test_one_public_network_cannot_take_all_the_room(
+    site: Site, most: int, hosts: tuple[str, str], status: int
+) -> None:
+    limit = {"inflight_requests_per_address_max": most}
+    content = make.body(write_key=site.key)
+    with serving(site.server.settings.model_copy(update=limit)) as server:
+        slow, quick = meanwhile(server, content, content, hosts)
+        assert (slow.status_code, quick.status_code) == (202, status)
+        if status == 503:
+            assert (quick.json()["code"], quick.headers["retry-after"]) == ("busy", "2")
+        assert server.post(content, host=hosts[1]).status_code == 202
+        assert (server.gate.requests, server.gate.networks) == (0, {})
+
+
+@pytest.mark.parametrize(
+    ("host", "network"),
+    [
+        (PUBLIC, "93.184.216.0/24"),
+        (f"::ffff:{PUBLIC}", "93.184.216.0/24"),
+        ("2606:4700:1:2::9", "2606:4700:1::/48"),
+        *((private, None) for private in (LOCAL, "::1", "::ffff:127.0.0.1", "10.1.2.3", "172.17.0.1", "192.168.1.1")),
+        *((private, None) for private in ("100.64.0.1", "fd00::1", "fe80::1%eth0", "", "testclient")),
+    ],
+)
+def test_only_public_addresses_tell_senders_apart(host: str, network: str | None) -> None:
+    assert capped_network(host) == network
 
 
 @pytest.mark.parametrize("path", [BATCH, SINGLE, SESSION])
