@@ -49,6 +49,7 @@ def sent_as(content: bytes) -> dict[str, tuple[bytes, dict[str, str]]]:
         "as a form with a charset": (b"x=1&events=" + quote_plus(content).encode(), {"content-type": f"{form};a=b"}),
         "as a form named payload": (urlencode({"payload": content}).encode(), {"content-type": form}),
         "as JSON under a form's type": (content, {"content-type": form}),
+        "with a line break under a form's type": (b"\r\n\t " + content, {"content-type": form}),
         "gzipped and said so": (gzip.compress(content), {"content-encoding": "gzip"}),
         "gzipped in capitals": (gzip.compress(content), {"content-encoding": " GZIP "}),
         "gzipped silently": (gzip.compress(content), {"content-type": "text/plain"}),
@@ -68,9 +69,24 @@ def test_a_batch_may_be_sent(site: Site, way: str, path: str) -> None:
     assert site.rows("path") == [("/a+b &=%25/é",)] * 2
 
 
+@pytest.mark.parametrize("field", [b"data=%b", b"x=\xd7\x90&payload=%b&y"])
+@pytest.mark.parametrize("escaped", [True, False])
+def test_a_form_may_hold_letters_of_any_language(site: Site, field: bytes, escaped: bool) -> None:
+    batch = {"events": [make.event(0, path="/שלום/é/👩‍👧")], "write_key": site.key}
+    content = json.dumps(batch, ensure_ascii=False).encode()
+    form = field % (quote_plus(content).encode() if escaped else content)
+    answer = site.server.post(form, headers={"content-type": "application/x-www-form-urlencoded"})
+    assert answer.status_code == 202, answer.text
+    assert site.rows("path") == [("/שלום/é/👩‍👧",)]
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
+        (b"data=\xff", "not UTF-8"),
+        (b"data=%ff", "not UTF-8"),
+        (b"data=%ed%a0%80", "not UTF-8"),
+        (b"\xef\xbb\xbf" + make.body(), "byte 0"),
         (b"other=1", "field named data"),
         (b"", "field named data"),
         (b"&" * 200 + b"a=b", "too many"),
