@@ -23,6 +23,7 @@ _MILLISECONDS_FROM = 1e11  # as seconds that is the year 5138: a larger number c
 _UTM = re.compile(r"(?:^|&)(utm_(?:source|medium|campaign|term|content))=([^&]+)")
 _NO_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[^][{}"]+')
 _encode = msgspec.json.Encoder().encode
+_TOO_DEEP = "Metadata may nest {} levels."
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -109,14 +110,23 @@ def pack_metadata(event_type: str, metadata: dict[str, Any] | None, settings: Se
         _check_dwell((metadata or {}).get("duration_seconds"))
     if not metadata:
         return None
-    raw = _encode(metadata)
+    raw = as_json(metadata, settings)
     if len(raw) > settings.metadata_bytes_max:
         raise InvalidEvent("metadata_too_large", f"Metadata may have {settings.metadata_bytes_max} bytes as JSON.")
     levels = settings.metadata_depth_max
     # Fewer brackets than levels allowed cannot be too deep: the closer look is for suspects only.
     if raw.count(b"{") + raw.count(b"[") > levels and is_deeper(raw, levels):
-        raise InvalidEvent("metadata_too_deep", f"Metadata may nest {levels} levels.")
+        raise InvalidEvent("metadata_too_deep", _TOO_DEEP.format(levels))
     return raw.decode()
+
+
+def as_json(value: Any, settings: Settings) -> bytes:
+    """What was decoded, as JSON again. Raises InvalidEvent for what nests so deeply that it could be decoded only: both
+    count Python's own frames too, and encoding is called from further inside."""
+    try:
+        return _encode(value)
+    except RecursionError:
+        raise InvalidEvent("metadata_too_deep", _TOO_DEEP.format(settings.metadata_depth_max)) from None
 
 
 def page(page_url: str | None, path: str | None) -> tuple[str | None, str | None]:

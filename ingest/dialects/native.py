@@ -151,7 +151,7 @@ def _missing_id(item: Any, index: int, client_time: Any, context: Context) -> UU
     """Derived from the content where the client sent a time, so that a blind resend is the same event."""
     if client_time is None:
         return new_id(context.received_at)
-    return derived_id(context.site_id, "content", msgspec.json.encode(item), str(index))
+    return derived_id(context.site_id, "content", rules.as_json(item, context.settings), str(index))
 
 
 def _say(error: msgspec.ValidationError, item: Any) -> str:

@@ -5,10 +5,16 @@ In: bodies. Out: 400 for what is no JSON, and an answer below 500 for everything
 
 from __future__ import annotations
 
+import json
+import time
+from bisect import bisect_left
+from typing import Any
+
+import httpx
 import pytest
 
 from tests import make
-from tests.ingest.serving import BATCH, SESSION, SINGLE, Server, queued
+from tests.ingest.serving import BATCH, SESSION, SINGLE, Server, Site, queued
 
 # Two spaces apart.
 _PLAIN = rb"""
@@ -84,3 +90,44 @@ def test_a_body_that_stops_anywhere_is_refused(shared: Server) -> None:
     whole = make.body(make.event(0, metadata={"a": ["\\u00e9", 1.5e3, None]}), write_key="x")
     for end in range(len(whole)):
         assert shared.post(whole[:end]).status_code == 400, whole[:end]
+
+
+FEW = 20  # encoding gives up a few levels before decoding does: it is called from deeper inside
+_NO_ID = {"event_id": ..., "client_timestamp": time.time()}
+NESTS: dict[str, tuple[Any, str]] = {
+    "in metadata": (make.event(0, metadata={"a": "deep"}), "metadata_too_deep"),
+    "in metadata, without an id": (make.event(0, metadata={"a": "deep"}, **_NO_ID), "metadata_too_deep"),
+    "in an unknown field": (make.event(0, unknown="deep"), "metadata_too_deep"),
+    "in an unknown field, without an id": (make.event(0, unknown="deep", **_NO_ID), "metadata_too_deep"),
+    "for a number": (make.event(0, position="deep"), "invalid_field"),
+    "for an event": ("deep", "invalid_field"),
+}
+
+
+@pytest.mark.parametrize(("nested", "code"), NESTS.values(), ids=NESTS.keys())
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")], ids=["lists", "objects"])
+def test_however_deep_an_event_nests_its_neighbours_are_stored_or_the_body_is_no_json(
+    site: Site, nested: Any, code: str, opening: bytes, closing: bytes
+) -> None:
+    whole = json.dumps([make.event(1), nested, make.event(2)]).encode()
+    key = {"x-write-key": site.key}
+
+    def answer(depth: int) -> httpx.Response:
+        return site.server.post(whole.replace(b'"deep"', opening * depth + b"1" + closing * depth), headers=key)
+
+    too_deep = bisect_left(range(1100), True, key=lambda depth: answer(depth).status_code == 400)
+    for depth in range(too_deep - FEW, too_deep):
+        told = answer(depth).json()
+        assert (told["accepted"], [(r["index"], r["code"]) for r in told["rejected"]]) == (2, [(1, code)])
+    assert {row[0] for row in site.rows("event_id")} == {make.uid(1, 1), make.uid(1, 2)}
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"event_id": ..., "client_timestamp": time.time()}], ids=["with an id", "without one"]
+)
+def test_a_single_event_that_nests_too_deeply_is_a_400(shared: Server, more: Any) -> None:
+    whole = json.dumps(make.event(0, metadata={"a": "deep"}, **more)).encode()
+    for depth in range(20, 1100):
+        answer = shared.post(whole.replace(b'"deep"', b"[" * depth + b"]" * depth), SINGLE)
+        assert answer.status_code == 400
+        assert answer.json()["code"] in ("metadata_too_deep", "invalid_body")
