@@ -85,7 +85,7 @@ class SessionEndpoint:
             known = wanted.session_id
             if known is None:
                 last = await live.ask_visitor(self._redis, site_id, wanted.anonymous_id)
-                known = UUID(last.decode()) if last else None
+                known = UUID(bytes=last) if last else None
             seen = await live.ask_seen(self._redis, site_id, known) if known else None
         if seen is None:
             return wanted.session_id or new_id(at), False
@@ -93,10 +93,9 @@ class SessionEndpoint:
         return (new_id(at), False) if lapsed or known is None else (known, True)
 
     async def _begin(self, site_id: str, anonymous_id: UUID, session_id: UUID, at_ms: int) -> None:
+        at_most = self._settings.live_sessions_max
         with redis_or_busy():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                live.begin(pipe, site_id, anonymous_id, session_id, at_ms)
-                await pipe.execute()
+            await live.begin(self._redis, site_id, anonymous_id, session_id, at_ms, at_most=at_most)
 
 
 @contextmanager

@@ -84,6 +84,12 @@ class Settings(BaseSettings):
     session_memory_seconds: int = _setting(
         86_400, "A lapsed session id is still known as lapsed for this long.", "s", ge=1
     )
+    live_sessions_max: int = _setting(
+        200_000,
+        "Sessions of one site that `/api/session/start` remembers; of more the oldest are forgotten first.",
+        "sessions",
+        ge=1000,
+    )
 
     redis_seconds_max: float = _setting(2.0, "Redis call at accept; past it the answer is 503.", "s", gt=0)
     redis_share_max: float = _setting(

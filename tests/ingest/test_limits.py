@@ -9,6 +9,7 @@ import gzip
 import time
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -199,5 +200,5 @@ def test_how_long_a_session_lives_is_a_setting(shared: Server) -> None:
         answer = server.post(content, SESSION).json()
         assert answer["expires_in_seconds"] == 60
         with redis.Redis.from_url(shared.settings.redis_url) as client:
-            client.zadd("live:default", {answer["session_id"]: time.time_ns() // 1_000_000 - 61_000})
+            client.zadd("live:default", {UUID(answer["session_id"]).bytes: time.time_ns() // 1_000_000 - 61_000})
         assert not server.post(content, SESSION).json()["resumed"]

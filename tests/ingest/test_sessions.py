@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from tests import make
-from tests.ingest.serving import SESSION, Server, Site, drain, select
+from tests.ingest.serving import SESSION, Server, Site, drain, select, serving
 
 VISITOR = str(make.uid(3))
 TIMEOUT_MS = 1800 * 1000
@@ -33,13 +33,13 @@ class Live:
 
     def __init__(self, site: Site) -> None:
         self.key, self.visitors = f"live:{site.site_id}", f"visitor:{site.site_id}"
-        self.redis = redis.Redis.from_url(site.server.settings.redis_url, decode_responses=True)
+        self.redis = redis.Redis.from_url(site.server.settings.redis_url)
 
     def seen(self, session_id: str) -> float | None:
-        return self.redis.zscore(self.key, session_id)
+        return self.redis.zscore(self.key, UUID(session_id).bytes)
 
     def see(self, session_id: str, ms_ago: int) -> None:
-        self.redis.zadd(self.key, {session_id: time.time_ns() // 1_000_000 - ms_ago})
+        self.redis.zadd(self.key, {UUID(session_id).bytes: time.time_ns() // 1_000_000 - ms_ago})
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_first_visit_begins_a_session_and_is_told_its_id(site: Site, live: Liv
     assert not answer["resumed"]
     assert UUID(answer["session_id"]).version == 7
     assert live.seen(answer["session_id"]) is not None
-    assert live.redis.hgetall(live.visitors) == {VISITOR: answer["session_id"]}
+    assert live.redis.hgetall(live.visitors) == {UUID(VISITOR).bytes: UUID(answer["session_id"]).bytes}
 
 
 def test_a_visitor_who_comes_back_goes_on_with_or_without_saying_the_id(site: Site) -> None:
@@ -199,3 +199,19 @@ def test_keys_and_sites_are_asked_for_as_for_events(site: Site) -> None:
     for more in ({"write_key": "wrong"}, {"site_id": site.site_id}, {"write_key": site.key, "site_id": "default"}):
         answer = site.server.post(json.dumps({"anonymous_id": VISITOR, **more}).encode(), SESSION)
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+
+
+def test_sessions_without_end_push_out_the_oldest_and_nothing_else(site: Site, live: Live) -> None:
+    limit = {"live_sessions_max": 5}
+    with serving(site.server.settings.model_copy(update=limit)) as server:
+        few = Site(server, site.site_id, site.key)
+        first = start(few)
+        for n in range(1, 30):
+            start(few, anonymous_id=str(make.uid(3, n)))
+        assert live.redis.zcard(live.key) == 5
+        assert live.redis.hlen(live.visitors) <= 5
+        last = start(few, anonymous_id=str(make.uid(3, 29)))
+        assert last["resumed"]
+        assert live.seen(first["session_id"]) is None
+        assert start(few, session_id=first["session_id"])["session_id"] == first["session_id"]
+    assert site.figures().conserved

@@ -222,8 +222,8 @@ def test_duplicates_alone_make_nothing_dirty(pipe: Pipeline) -> None:
 
 def test_a_drained_event_keeps_its_live_session_alive_and_makes_no_new_one(pipe: Pipeline) -> None:
     begin = pipe.redis.pipeline()
-    live.begin(begin, "default", uid(3), uid(2), at_ms=1)
+    live.begin(begin, "default", uid(3), uid(2), at_ms=1, at_most=9)
     begin.execute()
     pipe.send(canonical(1), canonical(2, session_id=uid(2, 9)), canonical(3, session_id=None))
     pipe.send(canonical(4), received_at=T0)
-    assert pipe.redis.zrange("live:default", 0, -1, withscores=True) == [(str(uid(2)).encode(), (T0 + HOUR) / 1000)]
+    assert pipe.redis.zrange("live:default", 0, -1, withscores=True) == [(uid(2).bytes, (T0 + HOUR) / 1000)]

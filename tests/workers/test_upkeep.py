@@ -89,7 +89,7 @@ def test_a_mirror_waits_for_another_or_both_would_add_what_was_lost(pipe: Pipeli
 def test_lapsed_sessions_old_ids_and_old_ticks_are_forgotten(pipe: Pipeline) -> None:
     begin = pipe.redis.pipeline()
     for n, age in enumerate((23 * HOUR, 25 * HOUR)):
-        live.begin(begin, "default", uid(3, n), uid(2, n), (now() - age) // 1000)
+        live.begin(begin, "default", uid(3, n), uid(2, n), (now() - age) // 1000, at_most=9)
     begin.execute()
     for n, days in enumerate((399, 401, 500)):
         seen = moment(now() - days * DAY)
