@@ -76,7 +76,7 @@ def mount(app: Ingest, gate: Gate, group: commit.GroupCommit, redis: Redis) -> N
 async def accepting(app: Ingest) -> AsyncIterator[Gate]:
     """Redis, gate and routes for as long as the app runs; requests under way are answered before it ends."""
     redis, appending = commit.connect(app.settings), commit.connect(app.settings)
-    gate = Gate(redis, app.settings)
+    gate = Gate(appending, app.settings)  # which has a connection to spare, however many sessions start
     await gate.sample()
     mount(app, gate, commit.GroupCommit(appending), redis)
     watching = asyncio.create_task(gate.watch())

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import hiredis
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
@@ -23,6 +23,7 @@ from schema.event import Batch
 from schema.settings import Settings
 
 _GROUP_MAX = 256
+_CONNECTIONS_MAX = 50
 logger = logging.getLogger("tripstream.ingest")
 
 
@@ -43,18 +44,20 @@ class _Waiting(NamedTuple):
 
 
 def connect(settings: Settings) -> Redis:
-    """Ingest's client: short time-outs and no retry, because a retried XADD may append twice."""
+    """Ingest's client: short time-outs and no retry, because a retried XADD may append twice. Whoever finds all of its
+    connections in use waits for one: redis-py's other pool refuses, and 101 session starts at once were too many."""
     seconds = settings.redis_seconds_max
-    redis = Redis.from_url(
+    pool = BlockingConnectionPool.from_url(
         settings.streams_url,
+        max_connections=_CONNECTIONS_MAX,
+        timeout=seconds,
         socket_timeout=seconds,
         socket_connect_timeout=seconds,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
     )
-    pool = redis.connection_pool
     pool.connection_class = type("Connection", (_Packed, pool.connection_class), {})
-    return redis
+    return Redis.from_pool(pool)
 
 
 class GroupCommit:

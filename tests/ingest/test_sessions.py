@@ -215,3 +215,17 @@ def test_sessions_without_end_push_out_the_oldest_and_nothing_else(site: Site, l
         assert live.seen(first["session_id"]) is None
         assert start(few, session_id=first["session_id"])["session_id"] == first["session_id"]
     assert site.figures().conserved
+
+
+def test_more_session_starts_than_connections_wait_their_turn(shared: Server) -> None:
+    async def at_once() -> list[httpx.Response]:
+        async with shared.client() as client:
+            bodies = (json.dumps({"anonymous_id": str(make.uid(3, n))}) for n in range(250))
+            return await asyncio.gather(*(client.post(SESSION, content=body) for body in bodies))
+
+    async def with_a_look() -> list[httpx.Response]:
+        answers, _ = await asyncio.gather(at_once(), shared.gate.sample())
+        return answers
+
+    assert {answer.status_code for answer in shared.run(with_a_look())} == {200}
+    assert shared.gate.reachable
