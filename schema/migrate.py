@@ -16,7 +16,10 @@ _SCRIPTS = Path(__file__).parent / "migrations"
 
 
 def upgrade(settings: Settings, revision: str = "head") -> None:
-    """Apply every migration up to `revision`. Raises StorageError when Postgres says no."""
+    """Apply every migration up to `revision`, and put roles and grants right, which a restored database lacks.
+
+    Raises StorageError when Postgres says no.
+    """
     from alembic import command  # half a second and 40 MB: only migrations pay for it
     from sqlalchemy.exc import DBAPIError
 
@@ -24,6 +27,7 @@ def upgrade(settings: Settings, revision: str = "head") -> None:
         with _engine(settings).begin() as connection:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('tripstream.migrate'))")
             command.upgrade(_config(connection), revision)
+            connection.exec_driver_sql((_SCRIPTS / "grants.sql").read_text().replace("%", "%%"))
     except DBAPIError as error:
         raise StorageError(f"migration failed: {error.orig}") from error
 
