@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from reports import status
 from schema import db, stream
-from schema.errors import StorageError
+from schema.errors import TripstreamError
 from schema.settings import Settings
 
 
@@ -48,7 +48,7 @@ class Pipeline(Collector):
         try:
             with db.connect(self._settings, "tripstream_reader", statement_seconds_max=2) as connection:
                 rows = status.drained(connection)
-        except (StorageError, psycopg.Error):
+        except (TripstreamError, psycopg.Error):
             yield _gauge("tripstream_postgres_up", "Whether Postgres answers.", 0)
             return
         yield _gauge("tripstream_postgres_up", "Whether Postgres answers.", 1)

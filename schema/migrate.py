@@ -9,7 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from schema.errors import ConfigError, StorageError
+import psycopg
+
+from schema import db
+from schema.errors import StorageError
 from schema.settings import Settings
 
 _SCRIPTS = Path(__file__).parent / "migrations"
@@ -29,7 +32,7 @@ def upgrade(settings: Settings, revision: str = "head") -> None:
             command.upgrade(_config(connection), revision)
             connection.exec_driver_sql((_SCRIPTS / "grants.sql").read_text().replace("%", "%%"))
     except DBAPIError as error:
-        raise StorageError(f"migration failed: {error.orig}") from error
+        raise StorageError(f"migration failed: {db.first_line(error.orig)}") from error
 
 
 def head() -> str:
@@ -39,12 +42,9 @@ def head() -> str:
 
 def _engine(settings: Settings) -> Any:
     from sqlalchemy import NullPool, create_engine
-    from sqlalchemy.engine import make_url
 
-    if not settings.database_url:
-        raise ConfigError("DATABASE_URL is not set")
-    url = make_url(settings.database_url).set(drivername="postgresql+psycopg")
-    return create_engine(url, poolclass=NullPool)
+    url = db.checked_url(settings)  # for libpq, which also reads what SQLAlchemy does not, and quotes less of it
+    return create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=NullPool)
 
 
 def _config(connection: Any) -> Any:

@@ -18,7 +18,7 @@ from reports import status
 from reports.metrics import Pipeline
 from schema import db, migrate
 from schema import settings as config
-from schema.errors import StorageError, Unauthorized
+from schema.errors import TripstreamError, Unauthorized
 from schema.settings import Settings
 from tripstream.docs import add_docs
 
@@ -76,7 +76,7 @@ def _not_ready(settings: Settings) -> Callable[[], list[str]]:
         try:
             with db.connect(settings, "tripstream_reader", statement_seconds_max=2) as connection:
                 applied, _ = status.schema_version(connection)
-        except (StorageError, psycopg.Error):
+        except (TripstreamError, psycopg.Error):
             return ["Postgres cannot be reached, or was never migrated"]
         return [] if applied == migrate.head() else [f"the schema is at {applied}: run `tripstream migrate`"]
 

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from reports import status
 from schema import db, migrate, stream
 from schema.db import Connection
-from schema.errors import StorageError
+from schema.errors import TripstreamError
 from schema.registry import KEY
 from schema.settings import Settings
 
@@ -43,7 +43,7 @@ def examine(settings: Settings) -> list[Finding]:
 def _guarded(what: str, checks: Callable[[Settings], Iterator[Finding]], settings: Settings) -> Iterator[Finding]:
     try:
         yield from checks(settings)
-    except (StorageError, psycopg.Error, RedisError, OSError) as error:
+    except (TripstreamError, psycopg.Error, RedisError, OSError) as error:
         url = "DATABASE_URL" if what == "Postgres" else "REDIS_URL"
         yield Finding(what, False, str(error).split("\n", 1)[0], f"start it with `make up`, or correct {url}")
 

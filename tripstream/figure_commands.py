@@ -119,7 +119,8 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
     from rich.progress import Progress
 
     tasks: dict[str, Any] = {}
-    with Progress(console=Console(stderr=True), transient=True) as bars:
+    stderr = Console(stderr=True)
+    with Progress(console=stderr, transient=True, disable=not stderr.is_terminal) as bars:
 
         def tell(step: str, done: int, total: int) -> None:
             if step not in tasks:
