@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from ingest.app import Ingest, accepting, add_service_routes
 from reports import status
+from reports.lately import lately
 from reports.metrics import Pipeline
 from schema import db, migrate
 from schema import settings as config
@@ -80,7 +81,7 @@ def _not_ready(settings: Settings) -> Callable[[], list[str]]:
             return ["Postgres cannot be reached, or was never migrated"]
         return [] if applied == migrate.head() else [f"the schema is at {applied}: run `tripstream migrate`"]
 
-    return reasons
+    return lately(reasons)
 
 
 def __getattr__(name: str) -> Ingest:
