@@ -15,23 +15,25 @@ from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
 from reports import status
+from reports.lately import lately
 from schema import db, stream
-from schema.errors import StorageError
+from schema.errors import TripstreamError
 from schema.settings import Settings
 
 
 class Pipeline(Collector):
-    """Collects at scrape time."""
+    """Collects at scrape time; of Postgres, whose connections are few, for scrapes within a second once."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._lately_of_postgres = lately(lambda: list(self._of_postgres()))
 
     def describe(self) -> list[Metric]:
         return []  # or the registry would scrape once just to learn the names
 
     def collect(self) -> Iterator[Metric]:
         yield from self._of_redis()
-        yield from self._of_postgres()
+        yield from self._lately_of_postgres()
 
     def _of_redis(self) -> Iterator[Metric]:
         try:
@@ -48,7 +50,7 @@ class Pipeline(Collector):
         try:
             with db.connect(self._settings, "tripstream_reader", statement_seconds_max=2) as connection:
                 rows = status.drained(connection)
-        except (StorageError, psycopg.Error):
+        except (TripstreamError, psycopg.Error):
             yield _gauge("tripstream_postgres_up", "Whether Postgres answers.", 0)
             return
         yield _gauge("tripstream_postgres_up", "Whether Postgres answers.", 1)

@@ -24,9 +24,9 @@ _MINUTE_US = 60_000_000
 
 
 class Freshness(NamedTuple):
-    """The newest of what is stored and rolled up, and how many hours and days wait for a rollup."""
+    """When something was last stored, the newest hour rolled up, and how many hours and days wait for a rollup."""
 
-    newest_batch: datetime | None
+    last_drained: datetime | None
     newest_hour: datetime | None
     dirty_hours: int
     dirty_days: int
@@ -54,7 +54,8 @@ def drained(connection: Connection) -> list[dict[str, Any]]:
 
 
 def chores(connection: Connection) -> list[dict[str, Any]]:
-    """Each chore with its newest due and done tick, and its last error of the day."""
+    """Each chore with its newest due and done tick, its last error of the day, and how long the oldest tick
+    since the last done one has waited."""
     return _dicts(connection, "chores")
 
 

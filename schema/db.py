@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 
 from schema.errors import ConfigError, StorageError
@@ -28,20 +29,30 @@ def connect(
 
     `statement_seconds_max` 0 means no limit: for rebuild and verify, which run as long as they must.
     """
+    try:
+        connection = psycopg.connect(checked_url(settings), autocommit=True, connect_timeout=5)
+    except psycopg.Error as error:
+        raise StorageError(f"Postgres cannot be reached: {first_line(error)}") from error
+    with connection:
+        _prepare(connection, role, statement_seconds_max)
+        yield connection
+
+
+def checked_url(settings: Settings) -> str:
+    """The URL of Postgres. Raises ConfigError where libpq could not read it, without a word of it: there is a password
+    in it, of which libpq would quote all, or what follows an @ that was not written as %40."""
     if not settings.database_url:
         raise ConfigError("DATABASE_URL is not set, and no embedded Postgres is running: run `make up`, or set it")
     try:
-        connection = psycopg.connect(settings.database_url, autocommit=True, connect_timeout=5)
-    except psycopg.OperationalError as error:
-        raise StorageError(f"Postgres cannot be reached: {_first_line(error)}") from error
-    with connection:
-        connection.execute(
-            "SELECT set_config('synchronous_commit', 'on', false), set_config('statement_timeout', %s, false),"
-            " set_config('idle_in_transaction_session_timeout', '60s', false), set_config('TimeZone', 'UTC', false),"
-            " set_config('role', %s, false)",
-            (f"{statement_seconds_max}s", "none" if role == "owner" else role),
+        parts = conninfo_to_dict(settings.database_url)
+    except psycopg.Error:
+        parts = {"host": "@"}
+    if "@" in str(parts.get("host", "")) or not str(parts.get("port", "0")).replace(",", "").isdigit():
+        raise ConfigError(
+            "DATABASE_URL is no URL like postgresql://user:password@host:5432/database; "
+            "in its password @ is written %40, : %3A, / %2F and % %25"
         )
-        yield connection
+    return settings.database_url
 
 
 @contextmanager
@@ -50,8 +61,23 @@ def wrapped() -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        raise StorageError(f"Postgres: {_first_line(error)}") from error
+        raise StorageError(f"Postgres: {first_line(error)}") from error
 
 
-def _first_line(error: Exception) -> str:
+def _prepare(connection: Connection, role: Role, statement_seconds_max: int) -> None:
+    try:
+        connection.execute(
+            "SELECT set_config('synchronous_commit', 'on', false), set_config('statement_timeout', %s, false),"
+            " set_config('idle_in_transaction_session_timeout', '60s', false), set_config('TimeZone', 'UTC', false),"
+            " set_config('role', %s, false)",
+            (f"{statement_seconds_max}s", "none" if role == "owner" else role),
+        )
+    except (psycopg.errors.InvalidParameterValue, psycopg.errors.InsufficientPrivilege) as error:
+        raise StorageError(f"the role {role} is missing: run `tripstream migrate` as Postgres' owner") from error
+    except psycopg.Error as error:
+        raise StorageError(f"Postgres cannot be reached: {first_line(error)}") from error
+
+
+def first_line(error: BaseException | None) -> str:
+    """What an error says first; libpq goes on with hints."""
     return str(error).strip().split("\n", 1)[0]

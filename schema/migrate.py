@@ -9,14 +9,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from schema.errors import ConfigError, StorageError
+import psycopg
+
+from schema import db
+from schema.errors import StorageError
 from schema.settings import Settings
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 
 
 def upgrade(settings: Settings, revision: str = "head") -> None:
-    """Apply every migration up to `revision`. Raises StorageError when Postgres says no."""
+    """Apply every migration up to `revision`, and put roles and grants right, which a restored database lacks.
+
+    Raises StorageError when Postgres says no.
+    """
     from alembic import command  # half a second and 40 MB: only migrations pay for it
     from sqlalchemy.exc import DBAPIError
 
@@ -24,8 +30,9 @@ def upgrade(settings: Settings, revision: str = "head") -> None:
         with _engine(settings).begin() as connection:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('tripstream.migrate'))")
             command.upgrade(_config(connection), revision)
+            connection.exec_driver_sql((_SCRIPTS / "grants.sql").read_text().replace("%", "%%"))
     except DBAPIError as error:
-        raise StorageError(f"migration failed: {error.orig}") from error
+        raise StorageError(f"migration failed: {db.first_line(error.orig)}") from error
 
 
 def head() -> str:
@@ -35,12 +42,9 @@ def head() -> str:
 
 def _engine(settings: Settings) -> Any:
     from sqlalchemy import NullPool, create_engine
-    from sqlalchemy.engine import make_url
 
-    if not settings.database_url:
-        raise ConfigError("DATABASE_URL is not set")
-    url = make_url(settings.database_url).set(drivername="postgresql+psycopg")
-    return create_engine(url, poolclass=NullPool)
+    url = db.checked_url(settings)  # for libpq, which also reads what SQLAlchemy does not, and quotes less of it
+    return create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=NullPool)
 
 
 def _config(connection: Any) -> Any:

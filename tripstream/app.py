@@ -15,10 +15,11 @@ from pydantic import BaseModel
 
 from ingest.app import Ingest, accepting, add_service_routes
 from reports import status
+from reports.lately import lately
 from reports.metrics import Pipeline
 from schema import db, migrate
 from schema import settings as config
-from schema.errors import StorageError, Unauthorized
+from schema.errors import TripstreamError, Unauthorized
 from schema.settings import Settings
 from tripstream.docs import add_docs
 
@@ -76,11 +77,11 @@ def _not_ready(settings: Settings) -> Callable[[], list[str]]:
         try:
             with db.connect(settings, "tripstream_reader", statement_seconds_max=2) as connection:
                 applied, _ = status.schema_version(connection)
-        except (StorageError, psycopg.Error):
+        except (TripstreamError, psycopg.Error):
             return ["Postgres cannot be reached, or was never migrated"]
         return [] if applied == migrate.head() else [f"the schema is at {applied}: run `tripstream migrate`"]
 
-    return reasons
+    return lately(reasons)
 
 
 def __getattr__(name: str) -> Ingest:

@@ -51,6 +51,16 @@ def postgres(state: Path) -> tuple[Path, int]:
     )
 
 
+def postgres_client(name: str) -> Path:
+    """One of the programs beside the server: psql, pg_dump. It runs as ourselves, where it is."""
+    for server in (*_in_wheels(POSTGRES_WHEELS), *_postgres_on_system()):
+        if (program := server.with_name(name)).exists():
+            return program
+    if found := shutil.which(name):  # a client without a server
+        return Path(found)
+    raise ConfigError(f"no {name} found: install tripstream[embedded], or your system's Postgres client")
+
+
 def valkey(state: Path) -> Path:
     """The Valkey (or Redis) server program."""
     on_path = (shutil.which(name) for name in ("valkey-server", "redis-server"))

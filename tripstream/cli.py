@@ -12,7 +12,7 @@ import typer
 
 from schema import settings as settings_module
 from schema.errors import ConfigError, TripstreamError
-from tripstream import figure_commands, replay_commands, run_commands, site_commands
+from tripstream import database_commands, figure_commands, replay_commands, run_commands, site_commands
 
 # Commands import what they need when they run: `tripstream dsn` answers in 0.3 s, and the drain never loads FastAPI.
 
@@ -21,9 +21,24 @@ class _CommandLine(typer.Typer):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().__call__(*args, **kwargs)
-        except TripstreamError as error:
-            typer.echo(f"tripstream: {error.message}", err=True)
+        except Exception as error:
+            if not (line := _in_one_line(error)):
+                raise
+            typer.echo(f"tripstream: {line}", err=True)
             raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
+
+
+def _in_one_line(error: Exception) -> str:
+    """What to say of an error that comes from outside; nothing for one of ours, whose stack is wanted."""
+    from psycopg import Error  # here, because it takes a tenth of a second, and so does redis
+    from redis.exceptions import RedisError
+
+    from schema.db import first_line
+
+    if isinstance(error, TripstreamError):
+        return error.message
+    where = "Redis" if isinstance(error, RedisError) else "Postgres" if isinstance(error, Error) else ""
+    return where and f"{where}: {first_line(error)}"
 
 
 app = _CommandLine(
@@ -42,14 +57,6 @@ def up() -> None:
     raise typer.Exit(run(settings_module.load()))
 
 
-@app.command()
-def dsn() -> None:
-    """Print the Postgres URL in use: psql "$(tripstream dsn)"."""
-    from tripstream.running import connect
-
-    typer.echo(connect(settings_module.load(), "database_url").database_url)
-
-
 @app.command("admin-key")
 def admin_key() -> None:
     """Print the admin key in use, for calls that change things."""
@@ -58,7 +65,7 @@ def admin_key() -> None:
     typer.echo(connect(settings_module.load()).admin_key.get_secret_value())
 
 
-for _commands in (run_commands, figure_commands, replay_commands):
+for _commands in (database_commands, run_commands, figure_commands, replay_commands):
     app.add_typer(_commands.app)
 app.add_typer(site_commands.site, name="site")
 app.add_typer(site_commands.deadletters, name="deadletters")

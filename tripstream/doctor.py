@@ -17,13 +17,14 @@ from redis.exceptions import RedisError
 from reports import status
 from schema import db, migrate, stream
 from schema.db import Connection
-from schema.errors import StorageError
+from schema.errors import TripstreamError
 from schema.registry import KEY
 from schema.settings import Settings
+from workers.clock import CHORES, Chore
 
 _FREE_BYTES_MIN = 2 << 30
 _CLOCK_SKEW_SECONDS_MAX = 2.0
-_ROLLUP_AGE_SECONDS_MAX = 300
+_CHORE_SECONDS_LATE = 300
 
 
 class Finding(NamedTuple):
@@ -43,7 +44,7 @@ def examine(settings: Settings) -> list[Finding]:
 def _guarded(what: str, checks: Callable[[Settings], Iterator[Finding]], settings: Settings) -> Iterator[Finding]:
     try:
         yield from checks(settings)
-    except (StorageError, psycopg.Error, RedisError, OSError) as error:
+    except (TripstreamError, psycopg.Error, RedisError, OSError) as error:
         url = "DATABASE_URL" if what == "Postgres" else "REDIS_URL"
         yield Finding(what, False, str(error).split("\n", 1)[0], f"start it with `make up`, or correct {url}")
 
@@ -71,12 +72,23 @@ def _pipeline(connection: Connection) -> Iterator[Finding]:
     )
     advice = "is the clock running? `tripstream status` shows the last run of the chore `partitions`"
     yield Finding("next month's partitions", None if months != "0" else True, f"{months} missing", advice)
-    for chore in status.chores(connection):
-        late = (chore["done"] is None) or (chore["due"] - chore["done"]).total_seconds() > _ROLLUP_AGE_SECONDS_MAX
-        found = f"last done {chore['done']}" + (f", last error: {chore['error']}" if chore["error"] else "")
-        yield Finding(f"chore {chore['chore']}", not late, found, "is `tripstream worker chores` running? See its log")
+    ticks = {row["chore"]: row for row in status.chores(connection)}
+    for chore in CHORES:
+        yield _chore(chore, ticks.get(chore.name))
     dead = sum(row["events"] for row in status.dead_by_reason(connection))
     yield Finding("dead letters", None if dead else True, str(dead), "see `tripstream deadletters list`")
+
+
+def _chore(chore: Chore, ticks: dict[str, Any] | None) -> Finding:
+    """Late is what has waited for longer than a period; before its first run it is only new."""
+    waiting = ticks and ticks["waiting_seconds"]
+    late = bool(waiting and waiting > chore.every.total_seconds() + _CHORE_SECONDS_LATE)
+    done = ticks and ticks["done"]
+    found = f"last done {done}" if done else "not done yet"
+    if ticks and ticks["error"]:
+        found += f", last error: {ticks['error']}"
+    advice = "is `tripstream worker chores` running? See its log"
+    return Finding(f"chore {chore.name}", False if late else True if done else None, found, advice)
 
 
 def _redis(settings: Settings) -> Iterator[Finding]:

@@ -37,7 +37,7 @@ def status() -> None:
         console.print(f"backlog    {queue.batches} batches, oldest {queue.oldest_seconds:.1f} s")
         console.print(f"memory     {queue.memory_share:.0%} of Redis' limit")
         console.print(f"rate       {minute:.1f} events/s over a minute, {hour:.1f} over an hour")
-        console.print(f"freshness  newest batch {_ago(fresh.newest_batch)}, newest rolled-up hour {fresh.newest_hour}")
+        console.print(f"freshness  last stored {_ago(fresh.last_drained)}, newest rolled-up hour {fresh.newest_hour}")
         console.print(f"waiting    {fresh.dirty_hours} hours and {fresh.dirty_days} days for the next rollup")
         _print("events by site and lane", figures.drained(connection))
         _print("chores", figures.chores(connection))
@@ -119,7 +119,8 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
     from rich.progress import Progress
 
     tasks: dict[str, Any] = {}
-    with Progress(console=Console(stderr=True), transient=True) as bars:
+    stderr = Console(stderr=True)
+    with Progress(console=stderr, transient=True, disable=not stderr.is_terminal) as bars:
 
         def tell(step: str, done: int, total: int) -> None:
             if step not in tasks:

@@ -4,6 +4,7 @@ to stop. Heavy modules are imported by the command that needs them, so that no p
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -14,11 +15,13 @@ import typer
 
 from schema import collector
 from schema import settings as config
+from schema.errors import StorageError
 from schema.settings import Settings
 from tripstream import log
 from tripstream.running import connect
 
 app = typer.Typer()
+logger = logging.getLogger("tripstream.drain")
 Descriptor = Annotated[int | None, typer.Option(help="Inherited listening socket.", hidden=True)]
 Started = Annotated[int | None, typer.Option(help="Inherited pipe, to say that we accept.", hidden=True)]
 
@@ -65,14 +68,32 @@ def clock() -> None:
 def drain(
     until_empty: Annotated[bool, typer.Option(help="Stop when nothing is queued.")] = False,
 ) -> None:
-    """Drain every lane in this process, without RQ: works when Redis is too full for RQ."""
+    """Drain every lane in this process, without RQ: works when Redis is too full for RQ.
+
+    While Redis or Postgres is away it waits; with --until-empty it fails.
+    """
+    from psycopg import Error
+    from redis.exceptions import RedisError
+
+    from schema.db import first_line
     from workers import jobs  # RQ comes with it
 
     settings, stop = _settings(), _stopped_by_signal()
     collector.spare()
-    total = jobs.drain_plainly(settings)
-    while not (until_empty or stop.wait(0.2)):
-        total += jobs.drain_plainly(settings)
+    total, told = 0, False
+    while not stop():
+        try:
+            total += jobs.drain_plainly(settings)
+            told = False
+        except (StorageError, Error, RedisError, OSError) as error:
+            if until_empty:
+                raise
+            if not told:
+                logger.warning("the drain waits", extra={"error": first_line(error)})
+            told = True
+            stop.wait(2)
+        if until_empty or stop.wait(0.2):
+            break
     typer.echo(f"{total} events drained")
 
 

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -23,7 +24,8 @@ LOCK = "up"
 def connect(settings: Settings, *needed: str) -> Settings:
     """Settings whose unset URLs and admin key are those of the running `tripstream up`.
 
-    Raises ConfigError when one that is `needed` (both URLs unless said) is neither set nor running.
+    Raises ConfigError when one that is `needed` (both URLs unless said) is neither set nor running, or when Redis'
+    URL is none.
     """
     found = _read(settings.state) if holder(settings.state, LOCK) is not None else {}
     update: dict[str, object] = {
@@ -38,6 +40,8 @@ def connect(settings: Settings, *needed: str) -> Settings:
             f"Tripstream is not running and {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set: "
             f"run `make up`, or set {' and '.join(missing)}"
         )
+    for name in ("redis_url", "stream_redis_url"):
+        _check_redis_url(env_name(name), getattr(known, name))
     return known
 
 
@@ -59,6 +63,21 @@ def announce(settings: Settings) -> None:
 def withdraw(settings: Settings) -> None:
     """Remove it: the servers are about to stop."""
     _file(settings.state).unlink(missing_ok=True)
+
+
+def _check_redis_url(name: str, url: str) -> None:
+    """Raise ConfigError where redis-py could not read it, without a word of it: there may be a password in it."""
+    try:
+        parts = urlsplit(url)
+        _, network = parts.port, parts.scheme in ("redis", "rediss")
+        wrong = "@" in url and "@" not in parts.netloc if network else parts.scheme != "unix"
+    except ValueError:
+        wrong = True
+    if url and wrong:
+        raise ConfigError(
+            f"{name} is no URL like redis://user:password@host:6379/0, rediss://… or unix:///path/to/socket; "
+            "in its password @ is written %40, : %3A, / %2F, # %23 and % %25"
+        )
 
 
 def _file(state: Path) -> Path:

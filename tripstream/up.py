@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from pydantic import SecretStr
 
@@ -166,13 +167,21 @@ def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 compared
 
 
+def _script() -> str:
+    """How to call us from a shell here: beside this Python, which is hardly on the PATH."""
+    script = Path(sys.executable).with_name("tripstream")
+    if not script.exists():
+        return f"{sys.executable} -m tripstream"
+    return str(script.relative_to(Path.cwd()) if script.is_relative_to(Path.cwd()) else script)
+
+
 def _summary(supervisor: Supervisor, settings: Settings) -> None:
     host = _reachable(settings.host)
     shown = f"[{host}]" if ":" in host else host
     lines = (
         f"Tripstream is up on http://{shown}:{settings.port}",
         f"data, logs and admin key: {settings.state}",
-        'look inside: psql "$(tripstream dsn)"',
+        f"look inside: {_script()} psql; {_script()} status",
         "stop: Ctrl-C",
     )
     for line in lines:

@@ -6,15 +6,18 @@ SELECT site_id, lane, batches, stored, duplicate, dead, discarded, seconds, tran
 FROM drained ORDER BY site_id, lane
 
 -- name: chores
--- Each chore's newest tick that a worker finished, and the newest that it should have.
-SELECT chore, max(slot) AS due, max(slot) FILTER (WHERE finished_at IS NOT NULL AND error IS NULL) AS done,
+-- Each chore's newest tick that a worker finished, the newest that it should have, and how long one has waited.
+SELECT chore, max(slot) AS due, done,
     (array_agg(error ORDER BY slot DESC) FILTER (WHERE error IS NOT NULL
-        AND slot > now() - interval '1 day'))[1] AS error
-FROM clock_ticks GROUP BY chore ORDER BY chore
+        AND slot > now() - interval '1 day'))[1] AS error,
+    extract(epoch FROM now() - min(enqueued_at) FILTER (WHERE done IS NULL OR slot > done))::float8 AS waiting_seconds
+FROM (SELECT *, max(slot) FILTER (WHERE finished_at IS NOT NULL AND error IS NULL) OVER (PARTITION BY chore) AS done
+      FROM clock_ticks) AS ticks
+GROUP BY chore, done ORDER BY chore
 
 -- name: freshness
--- The newest stored event, the newest rolled-up hour, and what still waits for a rollup.
-SELECT (SELECT max(received_at) FROM batches) AS newest_batch,
+-- When a drain last stored something, the newest rolled-up hour, and what still waits for a rollup.
+SELECT (SELECT max(updated_at) FROM drained) AS last_drained,
     (SELECT max(hour) FROM rollup_hourly) AS newest_hour,
     (SELECT count(DISTINCT (site_id, hour)) FROM dirty_hours) AS dirty_hours,
     (SELECT count(DISTINCT (site_id, date)) FROM dirty_days) AS dirty_days

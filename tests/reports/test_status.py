@@ -51,7 +51,9 @@ def test_chores_are_listed_with_what_is_due_and_done_and_their_last_error(pipe: 
         pipe.connection.execute(
             "INSERT INTO clock_ticks (chore, slot, finished_at, error) VALUES (%s, %s, %s, %s)", tick
         )
-    assert status.chores(pipe.connection) == [
+    found = status.chores(pipe.connection)
+    assert [0 <= row.pop("waiting_seconds") < 60 for row in found] == [True, True]
+    assert found == [
         {"chore": "mirror", "due": at, "done": at - timedelta(minutes=2), "error": "StorageError: no"},
         {"chore": "prune", "due": at - timedelta(days=2), "done": None, "error": None},
     ]
@@ -81,10 +83,27 @@ def test_a_letter_that_was_replayed_fails_no_more(pipe: Pipeline) -> None:
 
 def test_freshness_says_how_far_behind_the_figures_are(pipe: Pipeline) -> None:
     assert status.freshness(pipe.connection) == Freshness(None, None, 0, 0)
+    began = pipe.value("SELECT clock_timestamp()")
     pipe.send(visit(1, 1), visit(2, 1), visit(3, 1, occurred_at=T0 + HOUR))
-    assert status.freshness(pipe.connection) == Freshness(moment(T0 + HOUR), None, 2, 1)
+    found = status.freshness(pipe.connection)
+    assert found.last_drained is not None and began < found.last_drained < pipe.value("SELECT clock_timestamp()")
+    assert found[1:] == (None, 2, 1)
     pipe.roll_up()
-    assert status.freshness(pipe.connection) == Freshness(moment(T0 + HOUR), moment(T0 + HOUR), 0, 0)
+    assert status.freshness(pipe.connection) == Freshness(found.last_drained, moment(T0 + HOUR), 0, 0)
+
+
+def test_a_chore_waits_since_the_first_tick_after_the_one_that_was_done(pipe: Pipeline) -> None:
+    for minutes, finished in ((30, True), (20, False), (10, False)):
+        pipe.connection.execute(
+            "INSERT INTO clock_ticks (chore, slot, enqueued_at, finished_at)"
+            " SELECT 'mirror', at, at, CASE WHEN %s THEN at END FROM (SELECT now() - %s) AS t (at)",
+            (finished, timedelta(minutes=minutes)),
+        )
+    (row,) = status.chores(pipe.connection)
+    assert 1200 <= row["waiting_seconds"] < 1260
+    pipe.connection.execute("UPDATE clock_ticks SET finished_at = now()")
+    (row,) = status.chores(pipe.connection)
+    assert row["waiting_seconds"] is None
 
 
 def test_rates_are_of_the_last_minute_and_hour_by_the_batches_ids(pipe: Pipeline) -> None:

@@ -16,6 +16,7 @@ from schema import db, migrate
 from schema.errors import ConfigError, StorageError
 from schema.settings import Settings
 from tests.make import DAY, canonical
+from tests.schema.test_catalog import catalog
 from tests.workers.pipeline import Pipeline, meanwhile, pipeline, until_blocked, visit
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +49,34 @@ def test_a_second_upgrade_changes_nothing(settings: Settings) -> None:
         before = connection.execute(transactions).fetchall()
         migrate.upgrade(settings)
         assert connection.execute(transactions).fetchall() == before
+
+
+def test_a_database_restored_without_grants_gets_them_at_the_next_upgrade(settings: Settings) -> None:
+    with psycopg.connect(settings.database_url, autocommit=True) as owner:
+        granted = catalog(owner)
+        owner.execute("DROP OWNED BY tripstream_writer, tripstream_reader")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege), db.connect(settings) as writer:
+            writer.execute("SELECT * FROM events")
+        owner.execute("REVOKE USAGE ON SCHEMA public FROM PUBLIC")
+        owner.execute("GRANT EXECUTE ON FUNCTION ensure_month TO PUBLIC")
+        migrate.upgrade(settings)
+        assert catalog(owner) == granted
+    with pipeline(settings) as pipe:
+        pipe.send(canonical())
+        assert pipe.problems() == []
+    assert version(settings) == migrate.head()
+
+
+def test_a_table_of_a_later_version_is_the_writers_but_not_the_readers(settings: Settings) -> None:
+    with psycopg.connect(settings.database_url, autocommit=True) as owner:
+        owner.execute("CREATE TABLE later (id int GENERATED ALWAYS AS IDENTITY, word text)")
+        owner.execute("CREATE TABLE later_serial (id serial)")
+    migrate.upgrade(settings)
+    with db.connect(settings) as writer:
+        writer.execute("INSERT INTO later (word) VALUES ('x')")
+        writer.execute("INSERT INTO later_serial DEFAULT VALUES")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege), db.connect(settings, "tripstream_reader") as reader:
+        reader.execute("SELECT * FROM later")
 
 
 def test_of_two_upgrades_at_once_one_waits_and_finds_nothing_to_do(empty_database: Make) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from schema import db
+from schema import db, migrate
 from schema.errors import ConfigError, StorageError
 from schema.settings import Settings
 from tests.conftest import Servers
@@ -104,6 +104,31 @@ def test_postgres_being_away_is_one_clear_line(servers: Servers) -> None:
     assert "\n" not in caught.value.message
     with pytest.raises(ConfigError, match="make up"), db.connect(Settings(database_url="")):
         pass
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres//u:s3cret@h/x",
+        "mysql://u:s3cret@h/x",
+        "s3cret",
+        "postgresql://u:pa@s3cret@h/x",
+        "postgresql://u:s3cret/y@h/x",
+        "postgresql://u:%s3cret@h/x",
+        "postgresql://u:x@h/x?s3cret=1",
+    ],
+)
+def test_a_url_that_is_none_is_told_without_its_password(url: str) -> None:
+    settings = Settings(database_url=url)
+    for connecting in (lambda: db.connect(settings).__enter__(), lambda: migrate.upgrade(settings)):
+        with pytest.raises(ConfigError, match="DATABASE_URL is no URL like") as caught:
+            connecting()
+        assert "s3cret" not in caught.value.message
+
+
+def test_a_role_that_is_missing_is_told_with_what_to_do(shared: Settings) -> None:
+    with pytest.raises(StorageError, match="the role nobody_knows is missing: run `tripstream migrate`"):
+        db.connect(shared, "nobody_knows").__enter__()  # type: ignore[arg-type]
 
 
 def test_a_drivers_error_becomes_ours_at_the_edge(shared: Settings) -> None:

@@ -38,6 +38,11 @@ def test_up_migrates_announces_and_says_where_it_is(up: Callable[..., Up]) -> No
         assert client.exists(KEY)
     assert f"http://127.0.0.1:{one.environment['TRIPSTREAM_PORT']}" in one.log()
     assert str(one.state) in one.log()
+    shown = re.search(r"look inside: (.*? psql);", one.log())
+    assert shown
+    asked = f"{shown[1]} -Atc 'SELECT site_id FROM sites'"
+    done = subprocess.run(["/bin/sh", "-c", asked], env=one.environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("default\n", "")
 
 
 def test_other_commands_find_the_servers_while_up_runs(up: Callable[..., Up]) -> None:
@@ -168,9 +173,9 @@ def test_commands_without_a_running_up_say_what_to_do(state: Path) -> None:
 def test_what_the_environment_sets_wins_over_the_running_file(state: Path) -> None:
     lock = claim(state, running.LOCK)
     try:
-        running.announce(Settings(state=state, database_url="a", redis_url="b", admin_key=SecretStr("c")))
-        known = running.connect(Settings(state=state, redis_url="mine"))
-        assert (known.database_url, known.redis_url, known.admin_key.get_secret_value()) == ("a", "mine", "c")
+        running.announce(Settings(state=state, database_url="a", redis_url="redis://b", admin_key=SecretStr("c")))
+        known = running.connect(Settings(state=state, redis_url="redis://mine"))
+        assert (known.database_url, known.redis_url, known.admin_key.get_secret_value()) == ("a", "redis://mine", "c")
     finally:
         lock.release()
 
@@ -180,6 +185,14 @@ def test_children_get_every_setting_through_the_environment(state: Path) -> None
     found = environment(settings)
     assert (found["DATABASE_URL"], found["TRIPSTREAM_PORT"], found["TRIPSTREAM_ADMIN_KEY"]) == ("a", "1234", "k")
     json.dumps(found)  # strings only
+
+
+def test_the_procfile_starts_what_up_starts_and_ingest(state: Path) -> None:
+    commands = re.findall(r"tripstream (.*)", (Path(__file__).parents[2] / "Procfile").read_text())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        apps = [app for layer in layers(Settings(state=state), listener) for app in layer]
+    started = [" ".join(word for word in app.argv[3:] if not word.startswith("--")) for app in apps]
+    assert sorted(commands) == sorted([*started, "ingest"])
 
 
 def test_the_settings_say_how_many_processes_there_are(state: Path) -> None:

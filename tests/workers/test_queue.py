@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +16,16 @@ from rq.job import Job, JobStatus
 from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
+from schema import stream
+from schema.errors import StorageError
 from schema.settings import Settings
+from tests.make import batch, canonical
+from tests.tripstream.waiting import until
 from tests.workers.pipeline import Pipeline
+from tripstream.embedded_valkey import Valkey
 from workers import clock, jobs, queue
+
+DONE = "SELECT (SELECT count(*) FROM events), (SELECT count(finished_at) FROM clock_ticks)"
 
 
 @pytest.fixture(autouse=True)
@@ -153,5 +164,64 @@ def test_a_worker_whose_redis_is_full_drains_without_rq(settings: Settings, monk
     monkeypatch.setattr(jobs, "drain_plainly", drain_plainly)
     assert queue.work(settings, queue.DRAIN) == 0
     assert drained == [settings, settings]
-    queue.stopping.clear()
+
+
+def test_an_error_that_is_not_an_outage_ends_the_worker(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue.Worker, "work", lambda *_, **__: False)  # RQ logs what it was, and returns
     assert queue.work(settings, queue.CHORES) == 1
+
+
+def test_workers_outlive_outages_of_redis_and_say_so_once_each(pipe: Pipeline, state: Path, tmp_path: Path) -> None:
+    """Redis is away at the start, comes, goes, and comes again; work is done each time."""
+    valkey = Valkey(state)
+    environment = os.environ | {"DATABASE_URL": pipe.settings.database_url, "REDIS_URL": valkey.url()}
+    logs = {name: tmp_path / name for name in (queue.DRAIN, queue.CHORES)}
+    workers = []
+    for name, path in logs.items():
+        with path.open("wb") as log:
+            command = [sys.executable, "-m", "tripstream", "worker", name]
+            workers.append(subprocess.Popen(command, env=environment, stderr=log))
+    told = dict.fromkeys(logs, 0)
+
+    def tell_of_outage(which: int) -> bool:
+        told.update((name, log.read_text().count("the worker waits")) for name, log in logs.items())
+        return set(told.values()) == {which}
+
+    try:
+        for outage in (1, 2):
+            until(lambda outage=outage: tell_of_outage(outage), "both noticed")
+            time.sleep(2)  # several tries
+            valkey.start()
+            with stream.connect(valkey.url()) as redis:
+                stream.open_lanes(redis, 1)
+                stream.append(redis, 0, batch(canonical(outage), n=outage))
+                slot = f"2026-01-0{outage}T02:00:00+00:00"
+                pipe.connection.execute("INSERT INTO clock_ticks (chore, slot) VALUES ('mirror', %s)", (slot,))
+                queue.enqueue_drain(redis, 0, pipe.settings)
+                queue.enqueue_chore(redis, "mirror", slot, 60, 60)
+            until(lambda outage=outage: pipe.row(DONE) == (outage, outage), "the work is done")
+            valkey.stop()
+        until(lambda: tell_of_outage(3), "both noticed")
+    finally:
+        valkey.stop()
+        for one in workers:
+            one.terminate()
+    assert [one.wait(30) for one in workers] == [0, 0]
+
+
+def test_postgres_being_away_while_redis_is_full_does_not_end_the_drain(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+
+    def drain_plainly(_: Settings) -> None:
+        tries.append(1)
+        if len(tries) == 2:
+            queue.stopping.set()
+        raise StorageError
+
+    monkeypatch.setattr(queue.Worker, "work", lambda *_, **__: False)
+    monkeypatch.setattr(queue.stream, "is_full", lambda _: True)
+    monkeypatch.setattr(jobs, "drain_plainly", drain_plainly)
+    assert queue.work(settings, queue.DRAIN) == 0
+    assert len(tries) == 2

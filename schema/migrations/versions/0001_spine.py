@@ -1,4 +1,4 @@
-"""The event path: sites, registry, receipts, ledger, events, counters, rollups, roles."""
+"""The event path: sites, registry, receipts, ledger, events, counters, rollups."""
 
 from pathlib import Path
 

@@ -364,22 +364,4 @@ CREATE TABLE clock_ticks (
     PRIMARY KEY (chore, slot)
 );
 
--- Roles. The owner migrates; the writer drains and rolls up; the reader answers questions.
-DO $$ BEGIN
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'tripstream_writer') THEN
-        CREATE ROLE tripstream_writer NOLOGIN NOBYPASSRLS;
-    END IF;
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'tripstream_reader') THEN
-        CREATE ROLE tripstream_reader NOLOGIN NOBYPASSRLS;
-    END IF;
-    EXECUTE format('GRANT tripstream_writer, tripstream_reader TO %I', current_user);
-EXCEPTION WHEN unique_violation OR duplicate_object THEN NULL;  -- another database of this server was first
-END $$;
-GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO tripstream_writer;
-GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO tripstream_writer;
-GRANT EXECUTE ON FUNCTION ensure_month TO tripstream_writer;
-GRANT SELECT ON schema_version, sites, event_types, event_sources, batches, drained, accepted_mirror, users, identities, sessions,
-    trip_interactions, rollup_hourly, daily_events, weekly_events, monthly_events, clock_ticks, events
-    TO tripstream_reader;
-
 INSERT INTO sites (site_id, name, open_to) VALUES ('default', 'The default site', 'loopback');
