@@ -1,7 +1,8 @@
 """Accept: requests/s that end in a durable 202, over those of an app that reads the body and answers 202.
 
-In: one web process of each on the same server software, the same 64 keep-alive connections and the same bodies, as
-fast as answers come. What holds: every answer counted was a 202, and every batch of it was in the stream.
+In: one web process of each on the same server software, ours with our protocol and theirs as it comes, the same 256
+keep-alive connections (enough to keep a process busy while a group's fsync is awaited) and the same bodies, as fast as
+answers come. What holds: every answer counted was a 202, and every batch of it was in the stream.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from bench.traffic import USUAL, Habits, posts
 
 BARE = "bench.bare:app"
 PATHS = {1: "/api/events", 10: "/api/events/batch"}
-_CONNECTIONS = 64
+_CONNECTIONS = 256
 _BODIES = 3000
 
 

@@ -7,6 +7,7 @@ Nothing is held after an error.
 from __future__ import annotations
 
 import asyncio
+import time
 import zlib
 from urllib.parse import parse_qs
 
@@ -40,11 +41,18 @@ async def receive_all(receive: Receive, gate: Gate, settings: Settings) -> bytes
     Whatever Content-Length said, a body over the limit is cut off while it is read. Raises TooLarge, SlowSender, Busy,
     InvalidBody, and then nothing is left to give back.
     """
+    task = asyncio.current_task()
+    gate.reading[task] = time.monotonic()
     try:
-        async with asyncio.timeout(settings.body_seconds_max):
-            return await _receive(receive, gate, settings.body_bytes_max)
-    except TimeoutError:
+        return await _receive(receive, gate, settings.body_bytes_max)
+    except asyncio.CancelledError:
+        if task is None or task not in gate.late:
+            raise
+        task.uncancel()
         raise SlowSender(f"The body did not arrive within {settings.body_seconds_max:g} seconds.") from None
+    finally:
+        del gate.reading[task]
+        gate.late.discard(task)
 
 
 def unpack(raw: bytes, header: dict[bytes, bytes], limit: int) -> bytes:

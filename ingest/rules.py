@@ -94,14 +94,11 @@ def occurred_at(client_time: Any, ahead: int, context: Context) -> int:
 
 
 def check_type(event_type: str, source: str | None, context: Context) -> None:
-    """On a strict site, type and source must be registered. Raises InvalidEvent."""
-    if context.rule.strict:
-        if event_type not in context.registry.event_types:
-            raise InvalidEvent(
-                "unknown_event_type", f"This site takes registered event types only, not {event_type!r}."
-            )
-        if source is not None and source not in context.registry.sources:
-            raise InvalidEvent("unknown_source", f"This site takes registered sources only, not {source!r}.")
+    """Type and source must be registered, as a strict site wants it. Raises InvalidEvent."""
+    if event_type not in context.registry.event_types:
+        raise InvalidEvent("unknown_event_type", f"This site takes registered event types only, not {event_type!r}.")
+    if source is not None and source not in context.registry.sources:
+        raise InvalidEvent("unknown_source", f"This site takes registered sources only, not {source!r}.")
 
 
 def pack_metadata(event_type: str, metadata: dict[str, Any] | None, settings: Settings) -> str | None:
