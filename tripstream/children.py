@@ -14,22 +14,24 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent(signal_number: int) -> Callable[[], None]:
+def die_with_parent(signal_number: int, niceness: int = 0) -> Callable[[], object]:
     """A `preexec_fn` that makes the kernel send `signal_number` to the child when this process dies."""
     if threading.current_thread() is not threading.main_thread():
         # Linux ties the signal to the thread that forked: a server started from a thread stops when the thread ends.
         raise RuntimeError("start child processes from the main thread")
     if sys.platform != "linux":
-        return lambda: None
+        return partial(os.nice, niceness)
     prctl = ctypes.CDLL(None).prctl
     parent = os.getpid()
 
     def in_child() -> None:  # runs after setuid, which would have cleared the signal
+        os.nice(niceness)
         prctl(PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0)
         if os.getppid() != parent:  # it died before the line above
             os._exit(1)

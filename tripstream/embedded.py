@@ -28,6 +28,7 @@ class Server:
     name: ClassVar[str]
     program: ClassVar[str]  # as it shows in the process list
     stop_signal: ClassVar[signal.Signals]
+    niceness: ClassVar[int] = 0
     hurry_signal: ClassVar[signal.Signals]
     pid_file: Path
 
@@ -148,7 +149,7 @@ class Server:
             self._process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=self.environment(),
                 start_new_session=True,  # a Ctrl-C in the terminal is ours to pass on, in order
-                preexec_fn=die_with_parent(self.stop_signal), **self.as_server_user(),
+                preexec_fn=die_with_parent(self.stop_signal, self.niceness), **self.as_server_user(),
             )  # fmt: skip
 
     def _end_orphan(self) -> None:

@@ -53,6 +53,7 @@ def worker(queue: Annotated[str, typer.Argument(help="drain or chores")]) -> Non
 
     if queue not in (rq_queue.DRAIN, rq_queue.CHORES):
         raise typer.BadParameter("the queues are drain and chores", param_hint="queue")
+    os.nice(5)  # where cores are short, accepting goes first: what is queued is safe
     sys.exit(rq_queue.work(_settings(), queue))
 
 
