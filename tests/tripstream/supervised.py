@@ -34,7 +34,7 @@ def app(
 def without_kernel_signals() -> None:
     """As on macOS, where the kernel does not tell children of our death."""
     for module in (supervisor, embedded):
-        module.die_with_parent = lambda _: None  # type: ignore[attr-defined]
+        module.die_with_parent = lambda *_: None  # type: ignore[attr-defined]
 
 
 def main(plan: dict[str, Any]) -> int:
