@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from tests.tripstream.waiting import until
@@ -50,7 +51,11 @@ class Up:
     def server_pids(self) -> list[int]:
         """Pids of the servers in its state directory; of those that have ended, none."""
         files = [*self.state.glob("pg*/postmaster.pid"), *self.state.glob("valkey/valkey.pid")]
-        return [int(file.read_text().split()[0]) for file in files]
+        found = []
+        for file in files:
+            with suppress(FileNotFoundError, IndexError):  # its server has just ended, and taken it away
+                found.append(int(file.read_text().split()[0]))
+        return found
 
 
 def descendants(pid: int) -> list[int]:
