@@ -72,7 +72,7 @@ def lane_of(visitor: bytes, lanes: int) -> int:
     return zlib.crc32(visitor) % lanes
 
 
-# One script for a group: one answer to read, where MULTI brings one for each command (13 µs of CPU an append, against 23).
+# One script for a group: one answer to read, where MULTI brings one for each command (13 µs of CPU, against 23).
 # A lane makes itself known with its first entry: ingest may have been told of more lanes than the drains were.
 APPEND = """
 local counts = tonumber(ARGV[1]) * 5 + 2
