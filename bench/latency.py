@@ -7,7 +7,6 @@ of 4 KB on the same disk at the same time. Capacity is measured first, under the
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ import psycopg
 from bench.measured import Measured
 from bench.rounds import Scale
 from bench.servers import Servers, free_port, stack
-from bench.stored import post_all, until_stored
+from bench.stored import post_all, sampled, until_stored
 
 _SIZE = 10
 _CONNECTIONS = 128
@@ -46,21 +45,13 @@ def measure(servers: Servers, scale: Scale) -> Measured:
 @contextmanager
 def fsyncs_timed(directory: Path) -> Iterator[list[float]]:
     """How long an fsync takes, in ms, a hundred times a second for as long as the block lasts."""
-    found: list[float] = []
-    stop = threading.Event()
+    with (directory / "fsync.probe").open("wb", buffering=0) as file:
 
-    def probe() -> None:
-        with (directory / "fsync.probe").open("wb", buffering=0) as file:
-            while not stop.wait(0.01):
-                file.write(bytes(4096))
-                began = time.perf_counter()
-                os.fdatasync(file.fileno())
-                found.append((time.perf_counter() - began) * 1000)
+        def probe() -> float:
+            file.write(bytes(4096))
+            began = time.perf_counter()
+            os.fdatasync(file.fileno())
+            return (time.perf_counter() - began) * 1000
 
-    thread = threading.Thread(target=probe)
-    thread.start()
-    try:
-        yield found
-    finally:
-        stop.set()
-        thread.join()
+        with sampled(probe, 0.01) as found:
+            yield found

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import psycopg
 from redis import Redis
@@ -18,6 +19,7 @@ from bench.load import Plan, Result
 from bench.traffic import USUAL, Habits
 from schema.settings import Settings
 
+Sample = TypeVar("Sample")
 _PATIENCE_SECONDS = 120.0
 
 
@@ -68,15 +70,26 @@ def post_all(
 @contextmanager
 def backlog_watched(settings: Settings) -> Iterator[list[int]]:
     """Samples of how many batches wait, ten a second, for as long as the block lasts."""
-    found: list[int] = []
+    with Redis.from_url(settings.redis_url) as redis:
+
+        def waiting() -> int:
+            return sum(int(str(redis.xlen(f"ev:{lane}"))) for lane in range(settings.lanes))
+
+        with sampled(waiting, 0.1) as found:
+            yield found
+
+
+@contextmanager
+def sampled(sample: Callable[[], Sample], every_seconds: float) -> Iterator[list[Sample]]:
+    """What `sample` returns, again and again in a thread, for as long as the block lasts."""
+    found: list[Sample] = []
     stop = threading.Event()
 
-    def watch() -> None:
-        with Redis.from_url(settings.redis_url) as redis:
-            while not stop.wait(0.1):
-                found.append(sum(int(str(redis.xlen(f"ev:{lane}"))) for lane in range(settings.lanes)))
+    def run() -> None:
+        while not stop.wait(every_seconds):
+            found.append(sample())
 
-    thread = threading.Thread(target=watch)
+    thread = threading.Thread(target=run)
     thread.start()
     try:
         yield found

@@ -5,7 +5,7 @@
                                    are deleted once stored, so XLEN is the backlog. Never trimmed (MAXLEN destroyed
                                    pending and unread entries when measured).
     ev:lanes            set        every lane that was ever appended to, so that a removed one is still drained
-    accepted:{site}     hash       field "events": how many were promised; grows in the MULTI that appends them. Field
+    accepted:{site}     hash       field "events": how many were promised; grows in the script that appends them. Field
                                    "base": what Postgres had mirrored is in there (or Redis was emptied since)
     rejected:{site}     hash       field "{event type} {reason}": how many were refused in a response
     draining:{k}        string     a drain of lane k is alive (expires in seconds); what the clock looks at

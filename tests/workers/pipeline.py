@@ -39,7 +39,7 @@ class Pipeline:
         self.numbers = itertools.count(1000)
 
     def accept(self, *batches: Batch, lane: int = 0) -> None:
-        """Promise these batches, each in a MULTI of its own."""
+        """Promise these batches, each by itself."""
         for one in batches:
             pipe = self.redis.pipeline(transaction=True)
             stream.append(pipe, lane, one)
