@@ -78,7 +78,7 @@ class Piped(GroupCommit):
         self._redis = redis
 
     async def _commit(self, group: list[Any]) -> None:
-        counts, *rest = stream.arguments([(member.lane, member.batch) for member in group], [])
+        counts, *rest = stream.arguments([member.batch for member in group], [])
         async with self._redis.pipeline(transaction=True) as pipe:
             for at in range(0, int(counts) * 5, 5):
                 lane, site_id, batch_id, events, packed = rest[at : at + 5]
@@ -97,7 +97,7 @@ async def _append_all(way: type[GroupCommit], settings: Settings, count: int, cl
     async def request() -> None:
         for number in left:
             one = msgspec.structs.replace(found, batch_id=new_id(now()))
-            await group.append(number % settings.lanes, one.site_id, one, {})
+            await group.append(one.site_id, stream.pack(number % settings.lanes, one), {})
 
     began = clock()
     await asyncio.gather(*(request() for _ in range(_CONNECTIONS)))

@@ -19,8 +19,8 @@ from redis.retry import Retry
 
 from schema import stream
 from schema.errors import Busy, TripstreamError
-from schema.event import Batch
 from schema.settings import Settings
+from schema.stream import Packed
 
 _GROUP_MAX = 256
 _CONNECTIONS_MAX = 50
@@ -36,9 +36,8 @@ class _Packed:
 
 
 class _Waiting(NamedTuple):
-    lane: int
     site_id: str
-    batch: Batch | None
+    batch: Packed | None
     reasons: Mapping[str, int]
     done: asyncio.Future[None]
 
@@ -68,10 +67,10 @@ class GroupCommit:
         self._waiting: list[_Waiting] = []
         self._running: asyncio.Task[None] | None = None
 
-    async def append(self, lane: int, site_id: str, batch: Batch | None, reasons: Mapping[str, int]) -> None:
+    async def append(self, site_id: str, batch: Packed | None, reasons: Mapping[str, int]) -> None:
         """Return once the batch and its count of refusals are safe. Raises Busy when that cannot be promised."""
         done = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(lane, site_id, batch, reasons, done))
+        self._waiting.append(_Waiting(site_id, batch, reasons, done))
         if self._running is None:
             self._running = asyncio.create_task(self._run())
         await done
@@ -99,6 +98,6 @@ class GroupCommit:
         self._running = None
 
     async def _commit(self, group: list[_Waiting]) -> None:
-        batches = [(member.lane, member.batch) for member in group if member.batch is not None]
+        batches = [member.batch for member in group if member.batch is not None]
         rejected = [(member.site_id, member.reasons) for member in group if member.reasons]
         await self._append(args=stream.arguments(batches, rejected))

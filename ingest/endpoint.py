@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import msgspec
 from starlette.types import Scope
@@ -18,13 +20,28 @@ from ingest.commit import GroupCommit
 from ingest.dialects import native
 from ingest.gate import Gate, ip_prefix
 from ingest.http import Answer, encode
-from ingest.rules import Context, Parsed
+from ingest.rules import Context, Rejection
 from schema import stream
 from schema.errors import InvalidBody
 from schema.event import Batch, Event, new_id, now
+from schema.stream import Packed
 
 _USER_AGENT_MAX = 500
 logger = logging.getLogger("tripstream.ingest")
+
+
+class Taken(NamedTuple):
+    """One request's events, checked and packed, before their promise is made."""
+
+    site_id: str
+    batch_id: UUID
+    packed: Packed | None
+    rejected: Sequence[Rejection]
+
+    @property
+    def accepted(self) -> int:
+        """Events that will be promised."""
+        return self.packed.events if self.packed else 0
 
 
 class EventsEndpoint:
@@ -37,6 +54,16 @@ class EventsEndpoint:
         self._single = single
 
     async def __call__(self, scope: Scope, header: dict[bytes, bytes], raw: bytes) -> Answer:
+        taken = self._take(scope, header, raw)
+        await commit(self._commit, taken)
+        if self._single and taken.rejected and not taken.accepted:
+            first = taken.rejected[0]
+            return 400, encode({"code": first.code, "message": first.message, "accepted": 0})
+        return 202, encode(receipt(taken, self._gate.durability))
+
+    def _take(self, scope: Scope, header: dict[bytes, bytes], raw: bytes) -> Taken:
+        """What waits for the fsync is bytes. Events that waited for it too, a hundred batches of them, had left the
+        processor's cache when they were packed, and the next ones found no warm memory."""
         received_at = now()
         parsed = None
         if (envelope := native.read_exact(raw, self._single)) is not None:
@@ -49,12 +76,7 @@ class EventsEndpoint:
             found = native.items(root, self._single)
             sent_at = root.get("sent_at") if isinstance(root, dict) else None
             parsed = native.parse(found, sent_at, context, b"\\u0000" in raw)
-        batch = make_batch(scope, header, context, parsed.events)
-        await commit(self._commit, self._lanes, batch, parsed)
-        if self._single and parsed.rejected and not parsed.events:
-            first = parsed.rejected[0]
-            return 400, encode({"code": first.code, "message": first.message, "accepted": 0})
-        return 202, encode(receipt(batch, parsed, self._gate.durability))
+        return take(make_batch(scope, header, context, parsed.events), self._lanes, parsed.rejected)
 
 
 def decode(raw: bytes) -> Any:
@@ -80,27 +102,34 @@ def make_batch(scope: Scope, header: dict[bytes, bytes], context: Context, event
     )
 
 
-async def commit(to: GroupCommit, lanes: int, batch: Batch, parsed: Parsed) -> None:
-    """Make the promise, and count it. Raises Busy, and then nothing was counted here."""
-    reasons = Counter(f"{r.event_type} {r.code}" for r in parsed.rejected) if parsed.rejected else {}
+def take(batch: Batch, lanes: int, rejected: Sequence[Rejection] = ()) -> Taken:
+    """The batch packed for the lane of its first visitor."""
+    packed = None
     if batch.events:
         first = batch.events[0]
         visitor = first.anonymous_id.bytes if first.anonymous_id else batch.batch_id.bytes
-        await to.append(stream.lane_of(visitor, lanes), batch.site_id, batch, reasons)
-        metrics.accepted_of(batch.site_id).inc(len(batch.events))
-    elif reasons:
-        await to.append(0, batch.site_id, None, reasons)
-    for refusal in parsed.rejected:
+        packed = stream.pack(stream.lane_of(visitor, lanes), batch)
+    return Taken(batch.site_id, batch.batch_id, packed, rejected)
+
+
+async def commit(to: GroupCommit, taken: Taken) -> None:
+    """Make the promise, and count it. Raises Busy, and then nothing was counted here."""
+    reasons = Counter(f"{r.event_type} {r.code}" for r in taken.rejected) if taken.rejected else {}
+    if taken.packed or reasons:
+        await to.append(taken.site_id, taken.packed, reasons)
+    if taken.packed:
+        metrics.accepted_of(taken.site_id).inc(taken.accepted)
+    for refusal in taken.rejected:
         metrics.REJECTED.labels(refusal.code).inc()
     if reasons:
-        logger.info("events refused", extra={"batch_id": str(batch.batch_id), "reasons": dict(reasons)})
+        logger.info("events refused", extra={"batch_id": str(taken.batch_id), "reasons": dict(reasons)})
 
 
-def receipt(batch: Batch, parsed: Parsed, durability: str) -> dict[str, Any]:
+def receipt(taken: Taken, durability: str) -> dict[str, Any]:
     """The 202's body."""
     return {
-        "accepted": len(parsed.events),
-        "rejected": [{"index": r.at, "code": r.code, "message": r.message} for r in parsed.rejected],
-        "batch_id": batch.batch_id,
+        "accepted": taken.accepted,
+        "rejected": [{"index": r.at, "code": r.code, "message": r.message} for r in taken.rejected],
+        "batch_id": taken.batch_id,
         "durability": durability,
     }

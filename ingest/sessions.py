@@ -22,10 +22,9 @@ from starlette.types import Scope
 from ingest import rules
 from ingest.commit import GroupCommit
 from ingest.dialects.native import Address, Code, Text
-from ingest.endpoint import commit, decode, make_batch
+from ingest.endpoint import commit, decode, make_batch, take
 from ingest.gate import Gate
 from ingest.http import Answer, encode
-from ingest.rules import Parsed
 from schema import live
 from schema.errors import Busy, InvalidBody
 from schema.event import Event, derived_id, new_id, now
@@ -70,7 +69,7 @@ class SessionEndpoint:
         if not resumed:  # the event first: if it cannot be promised, the session was not begun either
             event = _session_start(context.site_id, wanted, session_id, received_at)
             batch = make_batch(scope, header, context, [event])
-            await commit(self._group, self._settings.lanes, batch, Parsed([event], []))
+            await commit(self._group, take(batch, self._settings.lanes))
         await self._begin(context.site_id, wanted.anonymous_id, session_id, received_at // 1000)
         answer = {
             "session_id": session_id,

@@ -49,6 +49,16 @@ class Entry(NamedTuple):
     payload: bytes
 
 
+class Packed(NamedTuple):
+    """A batch as its entry will hold it; `batch_id` in 16 bytes."""
+
+    lane: int
+    site_id: str
+    batch_id: bytes
+    events: int
+    payload: bytes
+
+
 class Backlog(NamedTuple):
     """What waits in one lane."""
 
@@ -89,16 +99,20 @@ for i = counts, #ARGV, 3 do redis.call('HINCRBY', ARGV[i], ARGV[i + 1], ARGV[i +
 _FORGET_LANE = "return redis.call('XLEN', ARGV[1]) == 0 and redis.call('SREM', ARGV[2], ARGV[3]) + 1 or 0"
 
 
+def pack(lane: int, batch: Batch) -> Packed:
+    """The batch in bytes, which is all of it that has to wait for its turn."""
+    return Packed(lane, batch.site_id, batch.batch_id.bytes, len(batch.events), batch.pack())
+
+
 def arguments(
-    batches: Sequence[tuple[int, Batch]], rejected: Iterable[tuple[str, Mapping[str, int]]]
+    batches: Sequence[Packed], rejected: Iterable[tuple[str, Mapping[str, int]]]
 ) -> list[str | bytes | int]:
-    """What APPEND takes to make a promise of (lane, batch) and to count refusals (site, reasons): all or nothing."""
+    """What APPEND takes to make a promise of batches and to count refusals (site, reasons): all or nothing."""
     found: list[str | bytes | int] = [len(batches)]
     counts: Counter[tuple[str, str]] = Counter()
-    for lane, batch in batches:
-        n = len(batch.events)
-        counts[f"accepted:{batch.site_id}", "events"] += n
-        found += (f"ev:{lane}", batch.site_id, batch.batch_id.bytes, n, batch.pack())
+    for lane, site_id, batch_id, events, payload in batches:
+        counts[f"accepted:{site_id}", "events"] += events
+        found += (f"ev:{lane}", site_id, batch_id, events, payload)
     for site_id, reasons in rejected:
         for reason, n in reasons.items():
             counts[f"rejected:{site_id}", reason] += n
@@ -109,7 +123,7 @@ def arguments(
 
 def append(client: Any, lane: int, batch: Batch) -> Any:
     """Make a promise of one batch, through a client or into a pipeline."""
-    return client.eval(APPEND, 0, *arguments([(lane, batch)], []))
+    return client.eval(APPEND, 0, *arguments([pack(lane, batch)], []))
 
 
 def accepted(redis: Redis, sites: Iterable[str]) -> dict[str, int]:

@@ -147,8 +147,8 @@ def test_a_failed_append_fails_those_that_wait_behind_it_and_none_that_come_late
     async def run() -> None:
         stub = Stub()
         group = GroupCommit(stub)  # type: ignore[arg-type]
-        batches = [make.batch(n=n) for n in range(600)]
-        waiting = [asyncio.ensure_future(group.append(0, "default", batch, {})) for batch in batches]
+        batches = [stream.pack(0, make.batch(n=n)) for n in range(600)]
+        waiting = [asyncio.ensure_future(group.append("default", batch, {})) for batch in batches]
         await stub.called.wait()
         stub.outcome.set_exception(failure)
         outcomes = await asyncio.gather(*waiting, return_exceptions=True)
@@ -156,18 +156,19 @@ def test_a_failed_append_fails_those_that_wait_behind_it_and_none_that_come_late
         assert stub.calls == 1
         stub.outcome = asyncio.get_running_loop().create_future()
         stub.outcome.set_result(None)
-        assert await group.append(0, "default", make.batch(), {}) is None
+        assert await group.append("default", stream.pack(0, make.batch()), {}) is None
 
     asyncio.run(run())
 
 
-def test_a_batch_that_cannot_be_packed_does_not_wedge_the_process(frail: Server) -> None:
+def test_a_batch_that_cannot_be_sent_does_not_wedge_the_process(frail: Server) -> None:
     async def run() -> None:
         async with connect(frail.settings) as client:
             group = GroupCommit(client)
+            good = stream.pack(0, make.batch())
             with pytest.raises(TripstreamError):
-                await group.append(0, "default", make.batch(make.canonical(path="\ud800")), {})
-            await group.append(0, "default", make.batch(), {})
+                await group.append("default", good._replace(site_id="\ud800"), {})
+            await group.append("default", good, {})
 
     frail.run(run())
     assert queued(frail.settings) == 1
