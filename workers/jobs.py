@@ -17,7 +17,7 @@ from workers.drain import Drain, lane_lock
 
 _BEAT_SECONDS = 5
 _BLOCK_MS = 1000
-_LINGER_SECONDS = 0.03  # a transaction of few events costs nearly twice as much for each: let some more come together
+_LINGER_SECONDS = 0.1  # a transaction of few events costs nearly twice as much for each: let some more come together
 
 
 def drain_lane(lane: int) -> None:
