@@ -104,9 +104,7 @@ def pack(lane: int, batch: Batch) -> Packed:
     return Packed(lane, batch.site_id, batch.batch_id.bytes, len(batch.events), batch.pack())
 
 
-def arguments(
-    batches: Sequence[Packed], rejected: Iterable[tuple[str, Mapping[str, int]]]
-) -> list[str | bytes | int]:
+def arguments(batches: Sequence[Packed], rejected: Iterable[tuple[str, Mapping[str, int]]]) -> list[str | bytes | int]:
     """What APPEND takes to make a promise of batches and to count refusals (site, reasons): all or nothing."""
     found: list[str | bytes | int] = [len(batches)]
     counts: Counter[tuple[str, str]] = Counter()

@@ -39,6 +39,14 @@ def die_with_parent(signal_number: int, niceness: int = 0) -> Callable[[], objec
     return in_child
 
 
+def step_back(by: int) -> None:
+    """Leave short cores to other processes, `by` as for nice. Linux gives every session of processes a niceness of its
+    own: a process' weighs against its session only."""
+    os.nice(by)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(f"{by}")
+
+
 def command_line(pid: int) -> str:
     """What process `pid` runs; empty when it is gone, or a zombie."""
     if sys.platform == "linux":

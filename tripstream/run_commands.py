@@ -18,6 +18,7 @@ from schema import settings as config
 from schema.errors import StorageError
 from schema.settings import Settings
 from tripstream import log
+from tripstream.children import step_back
 from tripstream.running import connect
 
 app = typer.Typer()
@@ -53,7 +54,7 @@ def worker(queue: Annotated[str, typer.Argument(help="drain or chores")]) -> Non
 
     if queue not in (rq_queue.DRAIN, rq_queue.CHORES):
         raise typer.BadParameter("the queues are drain and chores", param_hint="queue")
-    os.nice(5)  # where cores are short, accepting goes first: what is queued is safe
+    step_back(10)  # accepting goes first: what is queued is safe
     sys.exit(rq_queue.work(_settings(), queue))
 
 
