@@ -57,6 +57,8 @@ def instant(value: Any) -> int:
     """Microseconds since 1970 of an ISO 8601 text (without an offset: UTC) or a number (from 1e11 on milliseconds,
     below seconds). A leap second is the second before it. Raises InvalidEvent."""
     try:
+        if type(value) is float and value >= _MILLISECONDS_FROM:  # what trackers send
+            return round(value * 1_000)
         if isinstance(value, str):
             text = value.replace(":60", ":59", 1) if value[16:19] == ":60" else value
             moment = msgspec.convert(text, datetime)
@@ -86,6 +88,8 @@ def occurred_at(client_time: Any, ahead: int, context: Context) -> int:
     if client_time is None:
         return context.received_at
     at = instant(client_time) - ahead
+    if context.received_at - DAY < at <= context.received_at:  # nearly always
+        return at
     if at > context.received_at + _FUTURE_MAX:
         raise InvalidEvent("invalid_time", "The time lies more than a year in the future.")
     if at < context.received_at - context.settings.accept_window_days * DAY:
