@@ -24,7 +24,7 @@ from schema.stream import Packed
 
 _GROUP_MAX = 256
 _PIECE_WORDS = 40  # of eight batches
-_GATHER_SECONDS = 0.002  # where some came together more will: half as many fsyncs, and p99 is 24 ms instead of 28
+_GATHER_SECONDS = 0.002  # where some came together more will: half as many fsyncs
 _CONNECTIONS_MAX = 50
 logger = logging.getLogger("tripstream.ingest")
 
