@@ -1,0 +1,26 @@
+"""Trips: places, catalogue, its changes, requests for recommendations, their figures, evaluation scenarios."""
+
+import csv
+from pathlib import Path
+
+from alembic import op
+
+import schema
+
+revision = "0002"
+down_revision = "0001"
+
+_PLACES = Path(schema.__file__).parent / "places"
+_FILL = {
+    "continents": "INSERT INTO continents (continent, name_en, name_he) VALUES (%s, %s, %s)",
+    "countries": "INSERT INTO countries (country, name_en, name_he, continent) VALUES (%s, %s, %s, %s)",
+}
+
+
+def upgrade() -> None:
+    connection = op.get_bind()
+    connection.exec_driver_sql(Path(__file__).with_suffix(".sql").read_text().replace("%", "%%"))
+    for table, insert in _FILL.items():
+        with (_PLACES / f"{table}.csv").open(newline="", encoding="utf-8") as file:
+            _, *rows = csv.reader(file)
+        connection.exec_driver_sql(insert, [tuple(row) for row in rows])
