@@ -1,4 +1,4 @@
-"""What is not as a scenario expects it. In: Expected, and what a search answered. Out: sentences; none when all holds."""
+"""What is not as a scenario expects it. In: Expected, and what a search answered. Out: sentences; none when it holds."""
 
 from __future__ import annotations
 
@@ -76,7 +76,8 @@ def _of_the_search(expected: Expected, answer: Answer, weights: Weights) -> Iter
         yield f"the search is {search_type}, expected {expected.search_type}"
     best = max((one.score for one in answer.shown), default=None)
     if expected.low_score is not None and (best is not None and best < weights.low_score) != expected.low_score:
-        yield f"the best score is {best}, expected {'less than' if expected.low_score else 'no less than'} {weights.low_score}"
+        than = "less than" if expected.low_score else "no less than"
+        yield f"the best score is {best}, expected {than} {weights.low_score}"
 
 
 def _points(one: Scored) -> str:

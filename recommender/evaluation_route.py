@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
@@ -17,7 +18,6 @@ from recommender.evaluation import Ground, Report
 from recommender.scenarios import Row
 from recommender.snapshot import Snapshot
 from schema import db
-from schema.errors import UnknownScenario
 from schema.settings import Settings
 
 _CAMEL = ConfigDict(alias_generator=to_camel, populate_by_name=True)
@@ -70,15 +70,19 @@ def add_evaluation_routes(
 
 
 def _chosen(rows: list[Row], chosen: Chosen) -> list[Row]:
-    """Raises UnknownScenario, which names those that are not there."""
+    """Raises RequestValidationError, which names what is not there."""
     found = [row for row in rows if chosen.category in (None, row.category)]
     if chosen.category is not None and not found:
-        raise UnknownScenario(f"category: no active scenario is of {chosen.category!r}")
+        raise _unknown("category", f"there is no active scenario of {chosen.category!r}")
     if chosen.scenario_ids is None:
         return found
     if unknown := sorted(set(chosen.scenario_ids) - {row.scenario_id for row in found}):
-        raise UnknownScenario(f"scenarioIds: no active scenario has the id {', '.join(map(str, unknown))}")
+        raise _unknown("scenarioIds", f"there is no active scenario {', '.join(map(str, unknown))}")
     return [row for row in found if row.scenario_id in chosen.scenario_ids]
+
+
+def _unknown(field: str, said: str) -> RequestValidationError:
+    return RequestValidationError([{"loc": ("body", field), "msg": said, "type": "value_error"}])
 
 
 def _camel(value: Any) -> Any:

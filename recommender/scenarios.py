@@ -20,6 +20,7 @@ from psycopg.rows import class_row
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
+from recommender.policy import WEIGHTS
 from recommender.preferences import Code, Preferences
 from recommender.trips import Trip
 from schema.db import Connection
@@ -48,7 +49,7 @@ class Wanted(Preferences):
     """The preferences of a scenario. Validated in the context {"today": date}, from which years are counted."""
 
     model_config = _STRICT
-    limit: int | None = Field(default=None, ge=1, le=100)
+    limit: int | None = Field(default=None, ge=1, le=WEIGHTS.results)
 
     @field_validator("year", mode="before")
     @classmethod

@@ -58,13 +58,6 @@ class NotFound(TripstreamError):
     status = 404
 
 
-class UnknownScenario(TripstreamError):
-    """There is no such scenario."""
-
-    code = "unknown_scenario"
-    status = 422
-
-
 class SlowSender(TripstreamError):
     """The body did not arrive in time."""
 

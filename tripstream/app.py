@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 from pydantic import BaseModel
 
 from ingest.app import Ingest, accepting, add_service_routes
+from recommender.evaluation_route import add_evaluation_routes
 from reports import status
 from reports.lately import lately
 from reports.metrics import Pipeline
@@ -48,6 +49,7 @@ def create(settings: Settings | None = None) -> Ingest:
     app = Ingest(chosen, lifespan=lifespan)
     add_service_routes(app, _not_ready(chosen))
     _add_admin_routes(app, chosen)
+    add_evaluation_routes(app, chosen, lambda: None, require_admin)
     add_docs(app)
     return app
 
