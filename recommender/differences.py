@@ -1,4 +1,4 @@
-"""What is not as a scenario expects it. In: Expected, and what a search answered. Out: sentences; none when it holds."""
+"""What is not as a scenario expects it. In: Expected, and what a search answered. Out: sentences, or none."""
 
 from __future__ import annotations
 

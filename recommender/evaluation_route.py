@@ -60,7 +60,9 @@ def add_evaluation_routes(
         return Listed(scenarios=[_camel(row._asdict()) for row in rows], count=len(rows))
 
     @app.post(
-        "/api/evaluation/run", summary="Hold the recommender to its scenarios (admin key)", dependencies=[Depends(admin)]
+        "/api/evaluation/run",
+        summary="Hold the recommender to its scenarios (admin key)",
+        dependencies=[Depends(admin)],
     )
     def run(chosen: Chosen | None = None) -> Report:
         with db.wrapped(), db.connect(settings, "tripstream_reader") as connection:
@@ -73,16 +75,19 @@ def _chosen(rows: list[Row], chosen: Chosen) -> list[Row]:
     """Raises RequestValidationError, which names what is not there."""
     found = [row for row in rows if chosen.category in (None, row.category)]
     if chosen.category is not None and not found:
-        raise _unknown("category", f"there is no active scenario of {chosen.category!r}")
+        raise RequestValidationError(_wrong("category", f"there is no active scenario of {chosen.category!r}"))
     if chosen.scenario_ids is None:
         return found
     if unknown := sorted(set(chosen.scenario_ids) - {row.scenario_id for row in found}):
-        raise _unknown("scenarioIds", f"there is no active scenario {', '.join(map(str, unknown))}")
+        raise RequestValidationError(
+            _wrong("scenarioIds", f"there is no active scenario {', '.join(map(str, unknown))}")
+        )
     return [row for row in found if row.scenario_id in chosen.scenario_ids]
 
 
-def _unknown(field: str, said: str) -> RequestValidationError:
-    return RequestValidationError([{"loc": ("body", field), "msg": said, "type": "value_error"}])
+def _wrong(field: str, said: str) -> list[dict[str, Any]]:
+    """One error as pydantic lists them."""
+    return [{"loc": ("body", field), "msg": said, "type": "value_error"}]
 
 
 def _camel(value: Any) -> Any:
