@@ -13,10 +13,10 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from recommender import evaluation, scenarios
+from recommender import catalogue, evaluation, scenarios
+from recommender.catalogue import Catalogue
 from recommender.evaluation import Ground, Report
 from recommender.scenarios import Row
-from recommender.snapshot import Snapshot
 from schema import db
 from schema.settings import Settings
 
@@ -45,10 +45,10 @@ class Chosen(BaseModel):
 def add_evaluation_routes(
     app: FastAPI,
     settings: Settings,
-    live: Callable[[], Snapshot | None],
+    live: Callable[[], Catalogue | None],
     require_admin: Callable[[Request, Settings], None],
 ) -> None:
-    """Both routes. `live` gives the snapshot in use, None while there is none."""
+    """Both routes. `live` gives the catalogue in use, None while there is none."""
 
     def admin(request: Request) -> None:
         require_admin(request, settings)
@@ -67,8 +67,10 @@ def add_evaluation_routes(
     def run(chosen: Chosen | None = None) -> Report:
         with db.wrapped(), db.connect(settings, "tripstream_reader") as connection:
             rows = _chosen(scenarios.read(connection), chosen or Chosen())
-            continents = scenarios.continents(connection)
-        return evaluation.run(rows, Ground(live(), continents, datetime.now(UTC).date()))
+            continents = catalogue.known_codes(connection).countries
+        found = live()
+        snapshot = found.snapshot if found else None
+        return evaluation.run(rows, Ground(snapshot, continents, datetime.now(UTC).date()))
 
 
 def _chosen(rows: list[Row], chosen: Chosen) -> list[Row]:

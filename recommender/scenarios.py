@@ -171,11 +171,6 @@ def read(connection: Connection, category: str | None = None) -> list[Row]:
         return cursor.execute(_SQL["scenarios"], {"category": category}).fetchall()
 
 
-def continents(connection: Connection) -> dict[str, str]:
-    """The continent of each country."""
-    return dict(connection.execute(_SQL["continents"]).fetchall())
-
-
 def _resolved(day: str, year: int) -> date:
     parts = _DAY.fullmatch(day)
     if not parts:

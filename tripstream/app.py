@@ -7,14 +7,21 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
 import psycopg
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from prometheus_client import REGISTRY
 from pydantic import BaseModel
+from starlette.middleware.cors import CORSMiddleware
 
 from ingest.app import Ingest, accepting, add_service_routes
+from recommender import route
 from recommender.evaluation_route import add_evaluation_routes
+from recommender.route import Recommender
 from reports import status
 from reports.lately import lately
 from reports.metrics import Pipeline
@@ -41,7 +48,7 @@ def create(settings: Settings | None = None) -> Ingest:
     async def lifespan(app: Ingest) -> AsyncIterator[None]:
         pipeline = Pipeline(chosen)
         REGISTRY.register(pipeline)
-        async with accepting(app) as gate:
+        async with accepting(app) as gate, recommender.open():
             app.state.gate = gate
             yield
         REGISTRY.unregister(pipeline)
@@ -49,9 +56,43 @@ def create(settings: Settings | None = None) -> Ingest:
     app = Ingest(chosen, lifespan=lifespan)
     add_service_routes(app, _not_ready(chosen))
     _add_admin_routes(app, chosen)
-    add_evaluation_routes(app, chosen, lambda: None, require_admin)
+    recommender = add_recommendations(app, chosen)
+    add_evaluation_routes(app, chosen, lambda: recommender.fresh.view, require_admin)
+    app.add_exception_handler(RequestValidationError, _answer_validation)
     add_docs(app)
     return app
+
+
+def add_recommendations(app: Ingest, settings: Settings) -> Recommender:
+    """The route for trips, which any page may post to; the sites' own rules hold, as they do for events."""
+
+    def site_of(request: Request, named: dict[str, Any]) -> str:
+        gate = app.state.gate
+        if gate.registry is None:  # Redis was away from the start: trips come all the same, and nothing is logged
+            return "default"
+        site_id: str = gate.context(request.scope, dict(request.scope["headers"]), named, 0).site_id
+        return site_id
+
+    def has_room() -> bool:
+        return bool(app.state.gate.memory_share < settings.redis_share_max)
+
+    recommender = Recommender(settings, site_of, has_room)
+    route.add_route(app, recommender)
+    app.hot[route.PATH] = CORSMiddleware(
+        partial(FastAPI.__call__, app),
+        allow_origins=["*"],
+        allow_methods=["POST"],
+        allow_headers=["content-type", "authorization", "x-write-key", "apikey"],
+        expose_headers=["retry-after"],
+        max_age=86_400,
+    )
+    return recommender
+
+
+async def _answer_validation(_: Request, error: Any) -> JSONResponse:
+    fields = [{"field": ".".join(map(str, one["loc"][1:])), "message": one["msg"]} for one in error.errors()]
+    message = "; ".join(f"{one['field']}: {one['message']}" for one in fields)
+    return JSONResponse({"code": "invalid_request", "message": message, "fields": fields}, 422)
 
 
 def _add_admin_routes(app: FastAPI, settings: Settings) -> None:

@@ -38,7 +38,7 @@ def evaluate(
     settings = connect(config.load(), "database_url")
     with db.wrapped(), db.connect(settings, "tripstream_reader", statement_seconds_max=240) as connection:
         rows = _chosen(scenarios.read(connection, category), category, name or [])
-        continents = scenarios.continents(connection)
+        continents = catalogue.known_codes(connection).countries
         is_live = any(row.trips is None for row in rows)
         live = catalogue.read(connection, today).snapshot if is_live else None
     report = evaluation.run(rows, Ground(live, continents, today))

@@ -6,7 +6,3 @@ SELECT scenario_id, name, category, preferences, trips, expected
 FROM evaluation_scenarios
 WHERE is_active AND (%(category)s::text IS NULL OR category = %(category)s::text)
 ORDER BY scenario_id
-
--- name: continents
--- Every country with its continent.
-SELECT country, continent FROM countries

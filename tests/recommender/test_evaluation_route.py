@@ -15,11 +15,19 @@ from typer.testing import CliRunner
 from schema.settings import Settings
 from tests.ingest.serving import Server, serving
 from tests.recommender.test_evaluation import shipped
+from tests.tripstream.waiting import until
 from tripstream import cli
 
 RUN = "/api/evaluation/run"
 KEY = {"Authorization": "Bearer secret"}
 WRONG = {"preferences": {}, "trips": [{"id": 1}], "expected": {"scores": {"1": 31}}}
+TRIP = """
+    INSERT INTO companies (company_id, name) VALUES (1, 'x');
+    INSERT INTO trip_types (type_id, code, name_en, name_he) VALUES (1, 'x', 'x', 'x');
+    INSERT INTO trip_templates (template_id, company_id, title_en, title_he, type_id, primary_country, difficulty,
+        base_price, duration_days) VALUES (1, 1, 'x', 'x', 1, 'IT', 1, 1, 1);
+    INSERT INTO trip_occurrences (template_id, starts_on, ends_on, price, seats, seats_left)
+    SELECT 1, day, day, 1, 1, 1 FROM (SELECT current_date + 300) AS t (day)"""
 
 
 @pytest.fixture
@@ -85,6 +93,16 @@ def test_a_run_of_all_reports_each(server: Server) -> None:
         assert (first["verdict"], first["differences"], first["reason"]) == ("passed", [], None)
 
 
+def test_a_run_is_against_the_catalogue_that_is_being_answered_from(server: Server) -> None:
+    with psycopg.connect(server.settings.database_url) as connection:
+        connection.execute(TRIP)
+
+    def verdicts() -> set[str]:
+        return {one["verdict"] for one in posted(server, category="live catalogue").json()["scenarios"]}
+
+    until(lambda: verdicts() == {"passed"}, "the trip is seen")
+
+
 def test_a_run_may_be_of_some(server: Server) -> None:
     mine = add(server.settings)
     report = posted(server, scenarioIds=[1, mine]).json()
@@ -96,15 +114,15 @@ def test_a_run_may_be_of_some(server: Server) -> None:
 
 def test_what_is_not_there_is_named(server: Server) -> None:
     for chosen, named in (
-        ({"scenarioIds": [1, 9001, 9000]}, "there is no active scenario 9000, 9001"),
-        ({"scenarioIds": [1], "category": "price"}, "there is no active scenario 1"),
-        ({"category": "colour"}, "there is no active scenario of 'colour'"),
+        ({"scenarioIds": [1, 9001, 9000]}, "scenarioIds: there is no active scenario 9000, 9001"),
+        ({"scenarioIds": [1], "category": "price"}, "scenarioIds: there is no active scenario 1"),
+        ({"category": "colour"}, "category: there is no active scenario of 'colour'"),
         ({"scenarioIds": ["x"]}, "scenarioIds"),
         ({"ids": [1]}, "ids"),
     ):
         answer = posted(server, **chosen)
         assert answer.status_code == 422
-        assert named in answer.text
+        assert answer.json()["message"].startswith(named)
 
 
 @pytest.fixture
@@ -125,6 +143,13 @@ def test_the_command_ends_with_0_when_nothing_failed(evaluate: Any) -> None:
     assert "passed, 0 failed, 4 skipped in" in said
     assert "A relaxed search stays within the limit" in said
     assert "Live: nothing that is over: there is no trip in the live catalogue" in said
+
+
+def test_it_reads_the_live_catalogue(evaluate: Any, settings: Settings) -> None:
+    with psycopg.connect(settings.database_url) as connection:
+        connection.execute(TRIP)
+    code, said = evaluate("--category", "live catalogue")
+    assert (code, "4 passed, 0 failed, 0 skipped" in said) == (0, True)
 
 
 def test_it_ends_with_1_and_says_the_difference_when_one_failed(evaluate: Any, settings: Settings) -> None:
