@@ -31,7 +31,7 @@ _STRICT = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=Tru
 _DAY = re.compile(r"([+-]\d)-(\d\d)-(\d\d|last)")
 _COMMON_YEAR = 2001
 
-TripId = Annotated[int, Field(ge=1)]
+TripId = Annotated[int, Field(ge=1, lt=2**53)]  # what JSON can carry everywhere
 
 
 class Row(NamedTuple):

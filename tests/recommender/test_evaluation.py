@@ -15,7 +15,8 @@ from recommender.evaluation import Ground, Outcome, Report
 from recommender.policy import WEIGHTS, Weights
 from recommender.scenarios import Row
 from recommender.snapshot import Snapshot
-from recommender.trips import Trip
+from recommender.trips import Found, Trip
+from tests.recommender import oracle
 
 SCHEMA = Path(__file__).parents[2] / "schema"
 TODAY = date(2026, 11, 21)
@@ -44,7 +45,7 @@ def run(*rows: Row, **more: Any) -> Report:
 
 
 def row(**more: Any) -> Row:
-    """Five trips, each a theme better than the one before."""
+    """Three trips, each a theme better than the one before."""
     trips = [{"id": 1}, {"id": 2, "themes": [1]}, {"id": 3, "themes": [1, 2]}]
     ordinary = {"preferences": {"preferredThemeIds": [1, 2]}, "trips": trips, "expected": {"count_min": 3}}
     return Row(**{"scenario_id": 1, "name": "x", "category": "y"} | ordinary | more)
@@ -61,6 +62,17 @@ def test_every_shipped_scenario_holds_on_any_day(today: date) -> None:
     assert {one.name: one.differences for one in report.failures} == {}
     assert report.passed >= 30
     assert {one.category for one in report.scenarios if one.verdict == "skipped"} == {"live catalogue"}
+
+
+def test_the_oracle_holds_to_them_as_the_engine_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    def recommend(trips: list[Trip], *more: Any) -> Found:
+        return oracle.recommend(trips, continents(), *more)
+
+    monkeypatch.setattr(evaluation.engine, "recommend", recommend)
+    monkeypatch.setattr(evaluation.Snapshot, "of", lambda trips, _: trips)
+    report = run(*shipped())
+    assert {one.name: one.differences for one in report.failures} == {}
+    assert report.passed >= 30
 
 
 @pytest.mark.parametrize("by", [-1, 1])
@@ -135,6 +147,7 @@ def test_what_a_relaxed_search_finds_is_told_too() -> None:
         ({"preferences": {"year": "+200"}}, "preferences.year"),
         ({"preferences": [1]}, "preferences: Input should be"),
         ({"trips": {"id": 1}}, "trips: Input should be a valid list"),
+        ({"trips": [{"id": 10**30}]}, "trips.0.id: Input should be less than"),
         ({"trips": [{"id": 1}, {"id": 1}]}, "trip 1 is there twice"),
         ({"trips": [{"id": 1, "copies": 3}, {"id": 3}]}, "trip 3 is there twice"),
         ({"trips": [{"id": 1, "colour": "red"}]}, "trips.0.colour: Extra inputs are not permitted"),
