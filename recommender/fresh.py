@@ -52,8 +52,9 @@ class Fresh:
 
     def stop(self) -> None:
         """End the thread, if it is not just connecting in vain."""
-        self._stopping.set()
-        os.write(self._ring, b".")
+        if not self._stopping.is_set():
+            self._stopping.set()
+            os.write(self._ring, b".")
         self._thread.join(timeout=2)
 
     def look(self, connection: Connection, now: datetime) -> None:

@@ -37,6 +37,7 @@ class Snapshot:
     places: Places
     watermark: int = 0
     built_at: int = 0
+    label: str = ""  # the builder's as well: what it wants to know of its file again
     changed: Mapping[int, tuple[Trip, ...]] = field(default_factory=dict)
 
     @classmethod
@@ -89,7 +90,7 @@ class Snapshot:
         """To one file, whole or not at all. Raises ValueError with changes, which a rebuild takes in."""
         if self.changed:
             raise ValueError("a snapshot with changes is not written: build it anew")
-        metadata = {"watermark": self.watermark, "built_at": self.built_at, "places": self.places}
+        metadata = {"watermark": self.watermark, "built_at": self.built_at, "places": self.places, "label": self.label}
         snapshot_file.write(path, metadata, self.columns._asdict())
 
     @classmethod
@@ -98,7 +99,9 @@ class Snapshot:
         metadata, columns = snapshot_file.read(path)
         countries, continent_of = metadata["places"]
         places = Places(tuple(countries), tuple(continent_of))
-        return cls(_whole(path, columns), places, metadata["watermark"], metadata["built_at"])
+        return cls(
+            _whole(path, columns), places, metadata["watermark"], metadata["built_at"], metadata.get("label", "")
+        )
 
 
 def _whole(path: Path, columns: dict[str, NDArray[Any]]) -> Columns:

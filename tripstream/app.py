@@ -49,7 +49,7 @@ def create(settings: Settings | None = None) -> Ingest:
         pipeline = Pipeline(chosen)
         REGISTRY.register(pipeline)
         async with accepting(app) as gate, recommender.open():
-            app.state.gate = gate
+            app.state.gate, app.state.recommender = gate, recommender
             yield
         REGISTRY.unregister(pipeline)
 
