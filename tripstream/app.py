@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 from pydantic import BaseModel
 
 from ingest.app import Ingest, accepting, add_service_routes
+from recommender.metrics_routes import add_metrics_routes
 from reports import status
 from reports.lately import lately
 from reports.metrics import Pipeline
@@ -48,6 +49,7 @@ def create(settings: Settings | None = None) -> Ingest:
     app = Ingest(chosen, lifespan=lifespan)
     add_service_routes(app, _not_ready(chosen))
     _add_admin_routes(app, chosen)
+    add_metrics_routes(app, chosen)
     add_docs(app)
     return app
 

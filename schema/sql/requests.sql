@@ -120,3 +120,37 @@ CROSS JOIN LATERAL (
 WHERE e.site_id = %(site_id)s AND e.occurred_at >= %(starts)s AND e.occurred_at < %(ends)s AND NOT e.is_bot
   AND e.recommendation_request_id IS NOT NULL AND r.requested_at < %(ends)s AND NOT r.is_bot
 GROUP BY at ORDER BY at
+
+-- name: today
+-- The day that it is, at some moment, in a site's own time zone.
+SELECT (%(at)s::timestamptz AT TIME ZONE time_zone)::date, time_zone FROM sites WHERE site_id = %(site_id)s
+
+-- name: days_between
+-- The figures of a site's days, both bounds included.
+SELECT date, requests, relaxed_requests, empty_requests, low_score_requests, sessions, response_us_sum,
+    response_us_max, response_us_histogram, top_score_sum, top_score_count, used, impressions, clicks, contacts,
+    bookings, by_position
+FROM recommendation_daily
+WHERE site_id = %(site_id)s AND date BETWEEN %(first)s AND %(last)s
+ORDER BY date
+
+-- name: top_searches
+-- What was asked for most, of each kind, with its names where the catalogue has them.
+SELECT kind, wanted, name_en, name_he, asked
+FROM (
+    SELECT kind, wanted, sum(n::bigint)::bigint AS asked,
+        row_number() OVER (PARTITION BY kind ORDER BY sum(n::bigint) DESC, wanted) AS place
+    FROM recommendation_daily
+    CROSS JOIN LATERAL jsonb_each(searches) AS k (kind, found)
+    CROSS JOIN LATERAL jsonb_each_text(found) AS w (wanted, n)
+    WHERE site_id = %(site_id)s AND date BETWEEN %(first)s AND %(last)s
+    GROUP BY kind, wanted
+) AS ranked
+LEFT JOIN (
+    SELECT 'continents', continent, name_en, name_he FROM continents
+    UNION ALL SELECT 'countries', country, name_en, name_he FROM countries
+    UNION ALL SELECT 'types', type_id::text, name_en, name_he FROM trip_types
+    UNION ALL SELECT 'themes', tag_id::text, name_en, name_he FROM tags
+) AS names (kind, wanted, name_en, name_he) USING (kind, wanted)
+WHERE place <= %(limit)s
+ORDER BY kind, place
