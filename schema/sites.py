@@ -60,6 +60,13 @@ def add_site(connection: db.Connection, site: dict[str, Any]) -> str:
     return key
 
 
+def of_read_key(connection: db.Connection, key: str) -> str | None:
+    """The site whose figures this key may read."""
+    row = connection.execute(load("sites")["read_key"], {"key_hash": key_hash(key)}).fetchone()
+    found: str | None = row[0] if row else None
+    return found
+
+
 def listed(connection: db.Connection) -> list[dict[str, Any]]:
     """Every site with its rules and what it has been sent."""
     with connection.cursor(row_factory=dict_row) as cursor:

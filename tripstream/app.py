@@ -21,6 +21,7 @@ from starlette.middleware.cors import CORSMiddleware
 from ingest.app import Ingest, accepting, add_service_routes
 from recommender import route
 from recommender.evaluation_route import add_evaluation_routes
+from recommender.metrics_routes import add_metrics_routes
 from recommender.route import Recommender
 from reports import status
 from reports.lately import lately
@@ -30,6 +31,8 @@ from schema import settings as config
 from schema.errors import TripstreamError, Unauthorized
 from schema.settings import Settings
 from tripstream.docs import add_docs
+
+_WRONG_FIELDS_MAX = 20
 
 
 class Processed(BaseModel):
@@ -58,6 +61,7 @@ def create(settings: Settings | None = None) -> Ingest:
     _add_admin_routes(app, chosen)
     recommender = add_recommendations(app, chosen)
     add_evaluation_routes(app, chosen, lambda: recommender.fresh.view, require_admin)
+    add_metrics_routes(app, chosen)
     app.add_exception_handler(RequestValidationError, _answer_validation)
     add_docs(app)
     return app
@@ -89,12 +93,6 @@ def add_recommendations(app: Ingest, settings: Settings) -> Recommender:
     return recommender
 
 
-async def _answer_validation(_: Request, error: Any) -> JSONResponse:
-    fields = [{"field": ".".join(map(str, one["loc"][1:])), "message": one["msg"]} for one in error.errors()]
-    message = "; ".join(f"{one['field']}: {one['message']}" for one in fields)
-    return JSONResponse({"code": "invalid_request", "message": message, "fields": fields}, 422)
-
-
 def _add_admin_routes(app: FastAPI, settings: Settings) -> None:
     @app.post("/process-events", summary="Drain what is queued, then roll up (admin key)")
     def process_events(request: Request) -> Processed:
@@ -104,6 +102,22 @@ def _add_admin_routes(app: FastAPI, settings: Settings) -> None:
         with db.wrapped():
             done = process.process_events(settings)
         return Processed(success=True, processed=done.events, aggregated_days=done.days)
+
+
+async def _answer_validation(_: Request, error: Any) -> JSONResponse:
+    """What is wrong with which field, under the names that were sent; without the values."""
+    fields = [_wrong_field(one) for one in error.errors()[:_WRONG_FIELDS_MAX]]
+    message = f"{fields[0]['field']}: {fields[0]['message']}"
+    return JSONResponse({"code": "invalid_request", "message": message, "fields": fields}, 422)
+
+
+def _wrong_field(error: dict[str, Any]) -> dict[str, str]:
+    """One of pydantic's errors, whose place begins with body, query or path, and has the byte of broken JSON."""
+    where, *place = error["loc"]
+    if error["type"] == "json_invalid":
+        place = []
+    message = error["msg"].removeprefix("Value error, ")
+    return {"field": ".".join(map(str, place)) or where, "message": message}
 
 
 def require_admin(request: Request, settings: Settings) -> None:

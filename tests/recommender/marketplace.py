@@ -14,7 +14,8 @@ from schema.settings import Settings
 SHOP = """
     INSERT INTO companies (company_id, name) VALUES (1, 'Far Away');
     INSERT INTO guides (guide_id, name_en, name_he) VALUES (1, 'Noa', 'נועה');
-    INSERT INTO trip_types (type_id, code, name_en, name_he) VALUES (1, 'hike', 'Hike', 'טיול'), (2, 'safari', 'Safari', 'ספארי');
+    INSERT INTO trip_types (type_id, code, name_en, name_he)
+    VALUES (1, 'hike', 'Hike', 'טיול'), (2, 'safari', 'Safari', 'ספארי');
     INSERT INTO tags (tag_id, code, name_en, name_he) VALUES (1, 'food', 'Food', 'אוכל'), (2, 'sea', 'Sea', 'ים')"""
 TEMPLATE = {
     "company_id": 1, "title_en": "Rome", "title_he": "רומא", "type_id": 1, "primary_country": "IT", "difficulty": 2,

@@ -1,4 +1,4 @@
-"""POST /api/v2/recommendations over HTTP, on real servers: its shape, its refusals, and what it promises of freshness."""
+"""POST /api/v2/recommendations over HTTP, on real servers: shape, refusals, and what it promises of freshness."""
 
 from __future__ import annotations
 
