@@ -113,7 +113,7 @@ def _copy(
     statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table), columns)
     done = 0
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for done, row in enumerate(rows, 1):  # noqa: B007 the remainder is told below
+        for done, row in enumerate(rows, 1):
             copy.write_row(row)
             if not done % _TELL_EVERY:
                 progress(_TELL_EVERY)

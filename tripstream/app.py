@@ -7,13 +7,17 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import psycopg
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from prometheus_client import REGISTRY
 from pydantic import BaseModel
 
 from ingest.app import Ingest, accepting, add_service_routes
+from recommender.reference_routes import add_reference_routes
 from reports import status
 from reports.lately import lately
 from reports.metrics import Pipeline
@@ -22,6 +26,8 @@ from schema import settings as config
 from schema.errors import TripstreamError, Unauthorized
 from schema.settings import Settings
 from tripstream.docs import add_docs
+
+_WRONG_FIELDS_MAX = 20
 
 
 class Processed(BaseModel):
@@ -47,7 +53,9 @@ def create(settings: Settings | None = None) -> Ingest:
 
     app = Ingest(chosen, lifespan=lifespan)
     add_service_routes(app, _not_ready(chosen))
+    app.add_exception_handler(RequestValidationError, _answer_validation)
     _add_admin_routes(app, chosen)
+    add_reference_routes(app, chosen)
     add_docs(app)
     return app
 
@@ -61,6 +69,22 @@ def _add_admin_routes(app: FastAPI, settings: Settings) -> None:
         with db.wrapped():
             done = process.process_events(settings)
         return Processed(success=True, processed=done.events, aggregated_days=done.days)
+
+
+async def _answer_validation(_: Request, error: Any) -> JSONResponse:
+    """What is wrong with which field, under the names that were sent; without the values."""
+    fields = [_wrong_field(one) for one in error.errors()[:_WRONG_FIELDS_MAX]]
+    message = f"{fields[0]['field']}: {fields[0]['message']}"
+    return JSONResponse({"code": "invalid_request", "message": message, "fields": fields}, 422)
+
+
+def _wrong_field(error: dict[str, Any]) -> dict[str, str]:
+    """One of pydantic's errors, whose place begins with body, query or path, and has the byte of broken JSON."""
+    where, *place = error["loc"]
+    if error["type"] == "json_invalid":
+        place = []
+    message = error["msg"].removeprefix("Value error, ")
+    return {"field": ".".join(map(str, place)) or where, "message": message}
 
 
 def require_admin(request: Request, settings: Settings) -> None:

@@ -12,7 +12,14 @@ import typer
 
 from schema import settings as settings_module
 from schema.errors import ConfigError, TripstreamError
-from tripstream import catalogue_commands, database_commands, figure_commands, replay_commands, run_commands, site_commands
+from tripstream import (
+    catalogue_commands,
+    database_commands,
+    figure_commands,
+    replay_commands,
+    run_commands,
+    site_commands,
+)
 
 # Commands import what they need when they run: `tripstream dsn` answers in 0.3 s, and the drain never loads FastAPI.
 

@@ -44,7 +44,9 @@ def test_it_is_plausible(owner: db.Connection) -> None:
     sizes = {table: len(rows) for table, rows in found.items()}
     assert (sizes["trip_occurrences"], sizes["trip_templates"], sum(told)) == (6000, 600, 6000)
     assert (sizes["trip_types"], sizes["tags"], sizes["companies"], sizes["guides"]) == (12, 20, 30, 60)
-    query = "SELECT min(starts_on), max(starts_on), count(DISTINCT status), count(DISTINCT guide_id) FROM trip_occurrences"
+    query = (
+        "SELECT min(starts_on), max(starts_on), count(DISTINCT status), count(DISTINCT guide_id) FROM trip_occurrences"
+    )
     first, last, statuses, guides = owner.execute(query).fetchall()[0]
     assert TODAY <= first <= TODAY + timedelta(days=3)
     assert TODAY + timedelta(days=540) <= last < TODAY + timedelta(days=548)
@@ -58,8 +60,8 @@ def test_it_is_plausible(owner: db.Connection) -> None:
     assert by_continent.keys() == {"AF", "AN", "AS", "EU", "NA", "OC", "SA"}
     assert by_continent["EU"] < by_continent["SA"] < by_continent["AN"]
     near, far = owner.execute(
-        "SELECT avg(seats_left) FILTER (WHERE starts_on < %(soon)s), avg(seats_left) FILTER (WHERE starts_on > %(late)s)"
-        " FROM trip_occurrences",
+        "SELECT avg(seats_left) FILTER (WHERE starts_on < %(soon)s),"
+        " avg(seats_left) FILTER (WHERE starts_on > %(late)s) FROM trip_occurrences",
         {"soon": TODAY + timedelta(days=60), "late": TODAY + timedelta(days=480)},
     ).fetchall()[0]
     assert near * 2 < far
