@@ -102,7 +102,7 @@ class ImportRow(BaseModel):
     @field_validator("countries")
     @classmethod
     def _known(cls, codes: list[str], info: ValidationInfo) -> list[str]:
-        if unknown := [code for code in codes if code not in info.context]:
+        if unknown := [code for code in codes if code not in (info.context or ())]:
             raise ValueError(f"{unknown[0][:20]!r} is no ISO 3166 alpha-2 code")
         return codes
 
@@ -130,6 +130,9 @@ class ImportRow(BaseModel):
         if not self.seats_left and self.status not in ("Full", "Cancelled"):
             raise ValueError(f"status: is {self.status}, but no seats are left")
         return self
+
+
+_NAMES: dict[str, str] = {to_camel(name): name for name in ImportRow.model_fields}
 
 
 def read(path: Path, countries: frozenset[str]) -> list[ImportRow]:
@@ -236,7 +239,6 @@ class _Lines:
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    names = {to_camel(name): name for name in ImportRow.model_fields}
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
@@ -250,4 +252,7 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
             if not isinstance(found, dict) or "line" in found:
                 yield number, "is no JSON object of the documented fields"
             else:
-                yield number, {names.get(name, name): value for name, value in found.items() if value not in (None, "")}
+                yield (
+                    number,
+                    {_NAMES.get(name, name): value for name, value in found.items() if value not in (None, "")},
+                )

@@ -4,11 +4,11 @@ read it, since nothing in it is private.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from datetime import date
 from decimal import Decimal
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import FastAPI, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -25,6 +25,7 @@ Country = Annotated[str, StringConstraints(pattern="^[A-Za-z]{2}$", to_upper=Tru
 Id = Annotated[int, Field(ge=1, lt=1 << 63)]
 SmallId = Annotated[int, Field(ge=1, le=32_767)]
 Price = Annotated[Decimal, Field(ge=0, le=100_000_000)]
+Answering = Callable[[Request, int, Hashable, Callable[[], bytes]], Awaitable[Response]]
 _PLACES_SECONDS, _LISTS_SECONDS, _TRIPS_SECONDS = 3600, 60, 5
 
 
@@ -70,7 +71,7 @@ def add_reference_routes(app: FastAPI, settings: Settings) -> None:
     _add_trips(app, settings, answer)
 
 
-def _add_places(app: FastAPI, settings: Settings, answer: Any) -> None:
+def _add_places(app: FastAPI, settings: Settings, answer: Answering) -> None:
     @app.get("/api/locations", summary="All continents and countries")
     async def locations(request: Request) -> Response:
         make = partial(reference.locations, settings)
@@ -87,7 +88,7 @@ def _add_places(app: FastAPI, settings: Settings, answer: Any) -> None:
         return await answer(request, _PLACES_SECONDS, ("country", code.upper()), make)
 
 
-def _add_lists(app: FastAPI, settings: Settings, answer: Any) -> None:
+def _add_lists(app: FastAPI, settings: Settings, answer: Answering) -> None:
     def add(name: str, summary: str) -> None:
         @app.get(f"/api/{name}", summary=summary, operation_id=name)
         async def listed(request: Request) -> Response:
@@ -98,7 +99,7 @@ def _add_lists(app: FastAPI, settings: Settings, answer: Any) -> None:
     add("tags", "Themes of trips")
 
 
-def _add_trips(app: FastAPI, settings: Settings, answer: Any) -> None:
+def _add_trips(app: FastAPI, settings: Settings, answer: Answering) -> None:
     async def paged(request: Request, name: str, asked: _Page) -> Response:
         filters = asked.model_dump(exclude={"limit", "cursor"})
         make = partial(reference.page, settings, name, filters, asked.limit, asked.cursor)
