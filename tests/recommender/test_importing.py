@@ -71,8 +71,8 @@ def test_what_is_given_is_stored_and_the_rest_follows_from_it(load: Import, conn
     assert load(row(), later) == (1, 2)
     template = connection.execute(
         "SELECT external_key, c.name, title_en, title_he, description_en, y.code, y.name_he, primary_country,"
-        " difficulty, base_price::text, duration_days, t.is_active FROM trip_templates AS t JOIN companies AS c USING (company_id)"
-        " JOIN trip_types AS y USING (type_id)"
+        " difficulty, base_price::text, duration_days, t.is_active"
+        " FROM trip_templates AS t JOIN companies AS c USING (company_id) JOIN trip_types AS y USING (type_id)"
     ).fetchall()
     assert template == [("alps", "Mine", "The Alps", "האלפים", "", "trekking", "Trekking", "CH", 2, "1500.50", 8, True)]
     columns = "external_key, starts_on::text, ends_on::text, price::text, name_he, seats, seats_left, status::text"
@@ -182,7 +182,8 @@ def test_where_one_row_is_bad_nothing_is_imported(load: Import, connection: db.C
 def test_every_bad_row_is_named_by_the_line_on_which_it_begins(tmp_path: Path) -> None:
     rows = [
         row(description_en="two\nlines"), row(seats=-1, starts_on="2027-06-02"),
-        row(difficulty=1, starts_on="2027-06-03"), row(), row(tags="wine", difficulty="x", seats="many", starts_on="2027-06-05"),
+        row(difficulty=1, starts_on="2027-06-03"), row(),
+        row(tags="wine", difficulty="x", seats="many", starts_on="2027-06-05"),
     ]  # fmt: skip
     assert reasons(tmp_path / "x.csv", *rows) == [
         (4, "seats: Input should be greater than or equal to 0"),
