@@ -15,7 +15,7 @@ from anyio import CapacityLimiter, to_thread
 
 from schema.errors import StorageError
 
-_KEPT_MAX = 512
+_KEPT_MAX = 128  # of at most some 120 KB
 _AT_ONCE_MAX = 4
 
 

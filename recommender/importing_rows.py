@@ -194,8 +194,7 @@ def _reason(error: Any) -> str:
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
     """Rows by the line on which they begin. Empty fields are not there at all."""
-    lines = _Lines(path)
-    reader = csv.reader(lines, strict=True)
+    reader = csv.reader(_lines(path), strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
         _check_header(path, header)
@@ -226,16 +225,11 @@ def _check_header(path: Path, header: list[str]) -> None:
             raise ConfigError(f"{path} {what} {', '.join(sorted(names))}")
 
 
-class _Lines:
-    """A file's lines, decoded one by one, so that a line that is not UTF-8 is known by its number."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __iter__(self) -> Iterator[str]:
-        with self._path.open("rb") as file:
-            for n, line in enumerate(file):
-                yield line.decode("utf-8-sig" if n == 0 else "utf-8")
+def _lines(path: Path) -> Iterator[str]:
+    """Decoded one by one, so that a line that is not UTF-8 is known by its number."""
+    with path.open("rb") as file:
+        for n, line in enumerate(file):
+            yield line.decode("utf-8-sig" if n == 0 else "utf-8")
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
@@ -252,7 +246,9 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
             if not isinstance(found, dict) or "line" in found:
                 yield number, "is no JSON object of the documented fields"
             else:
-                yield (
-                    number,
-                    {_NAMES.get(name, name): value for name, value in found.items() if value not in (None, "")},
-                )
+                yield number, _fields(found)
+
+
+def _fields(found: dict[str, Any]) -> dict[str, Any]:
+    """By our names; null and empty ones are not there at all."""
+    return {_NAMES.get(name, name): value for name, value in found.items() if value not in (None, "")}
