@@ -13,6 +13,7 @@ import typer
 from schema import settings as settings_module
 from schema.errors import ConfigError, TripstreamError
 from tripstream import (
+    catalogue_commands,
     database_commands,
     evaluation_commands,
     figure_commands,
@@ -72,7 +73,14 @@ def admin_key() -> None:
     typer.echo(connect(settings_module.load()).admin_key.get_secret_value())
 
 
-for _commands in (database_commands, run_commands, figure_commands, evaluation_commands, replay_commands):
+for _commands in (
+    database_commands,
+    run_commands,
+    catalogue_commands,
+    figure_commands,
+    evaluation_commands,
+    replay_commands,
+):
     app.add_typer(_commands.app)
 app.add_typer(site_commands.site, name="site")
 app.add_typer(site_commands.deadletters, name="deadletters")

@@ -27,10 +27,12 @@ _ADD = (
 def upgrade() -> None:
     connection = op.get_bind()
     connection.exec_driver_sql(Path(__file__).with_suffix(".sql").read_text().replace("%", "%%"))
+    connection.exec_driver_sql("SET LOCAL tripstream.bulk = 'on'")  # nobody has a catalogue yet that these change
     for table, insert in _FILL.items():
         with (_PLACES / f"{table}.csv").open(newline="", encoding="utf-8") as file:
             _, *rows = csv.reader(file)
         connection.exec_driver_sql(insert, [tuple(row) for row in rows])
+    connection.exec_driver_sql("SET LOCAL tripstream.bulk = 'off'")
     scenarios = [json.loads(line) for line in _SCENARIOS.read_text(encoding="utf-8").splitlines()]
     for one in scenarios:
         values = {column: json.dumps(one[column]) for column in ("preferences", "trips", "expected")}

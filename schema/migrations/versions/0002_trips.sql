@@ -1,5 +1,5 @@
 -- Places. A country is known by its ISO 3166 alpha-2 code, and lies on one continent; the migration fills both from
--- schema/continents.csv and schema/countries.csv.
+-- schema/places.
 CREATE TABLE continents (
     continent text PRIMARY KEY CHECK (continent ~ '^[A-Z]{2}$'),
     name_en text NOT NULL UNIQUE,
@@ -55,9 +55,11 @@ CREATE TABLE trip_templates (
     difficulty smallint NOT NULL CHECK (difficulty BETWEEN 1 AND 3),
     base_price numeric(10, 2) NOT NULL CHECK (base_price >= 0),
     duration_days smallint NOT NULL CHECK (duration_days BETWEEN 1 AND 365),
-    is_active boolean NOT NULL DEFAULT true
+    is_active boolean NOT NULL DEFAULT true,
+    external_key text UNIQUE  -- whoever imports a file twice updates what it made
 );
 CREATE INDEX ON trip_templates (company_id);
+CREATE INDEX ON trip_templates (lower(title_en) COLLATE "C", template_id);
 
 CREATE TABLE trip_template_countries (  -- more countries, besides the primary one
     template_id bigint NOT NULL REFERENCES trip_templates ON DELETE CASCADE,
@@ -85,9 +87,11 @@ CREATE TABLE trip_occurrences (
     seats_left integer NOT NULL CHECK (seats_left BETWEEN 0 AND seats),
     status trip_status NOT NULL DEFAULT 'Open',
     is_active boolean NOT NULL DEFAULT true,
+    external_key text,
+    UNIQUE (template_id, external_key),
     CHECK (seats_left > 0 OR status IN ('Full', 'Cancelled'))
 );
-CREATE INDEX ON trip_occurrences (template_id);
+CREATE INDEX ON trip_occurrences (starts_on, occurrence_id);
 
 -- What web processes have not seen yet: append-only, one row a changed template and statement (null: everything).
 -- `changed_in` is compared with a snapshot's xmin: a time or a sequence would miss what was committed late.
