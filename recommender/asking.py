@@ -6,18 +6,17 @@ Codes that do not exist are refused: they are mistakes of the caller, who would 
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import msgspec
-from fastapi.exceptions import RequestValidationError
 from pydantic import Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from recommender.catalogue import Known
 from recommender.policy import WEIGHTS
 from recommender.preferences import Preferences
-from schema.errors import InvalidBody
+from schema.errors import InvalidBody, InvalidRequest
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -38,30 +37,28 @@ class Asking(Preferences):
 
 
 def parse(raw: bytes, known: Known) -> Asking:
-    """Raises InvalidBody for what is no JSON object, RequestValidationError for a wrong value."""
+    """Raises InvalidBody for what is no JSON object, InvalidRequest for a wrong value."""
     try:
         asking = Asking.model_validate_json(raw.strip() or b"{}")
     except ValidationError as error:
-        raise _refusal(error) from None
+        _refuse(error)
     if unknown := list(_unknown(asking, known)):
-        raise RequestValidationError(unknown)
+        raise InvalidRequest(fields=unknown)
     return asking
 
 
-def _refusal(error: ValidationError) -> Exception:
+def _refuse(error: ValidationError) -> NoReturn:
     """Each field once: of a value that may be one of two things pydantic says twice what is wrong."""
-    found: dict[tuple[Any, ...], list[str]] = {}
+    found: dict[str, list[str]] = {}
     for one in error.errors():
         if not one["loc"]:
-            return InvalidBody('The body is no JSON object: send preferences like {"selectedCountries": ["IT"]}.')
-        where = ("body", to_camel(str(one["loc"][0])), *(part for part in one["loc"][1:] if isinstance(part, int)))
-        found.setdefault(where, []).append(one["msg"].removeprefix("Value error, "))
-    return RequestValidationError(
-        [{"loc": where, "msg": "; or: ".join(said), "type": "value_error"} for where, said in found.items()]
-    )
+            raise InvalidBody('The body is no JSON object: send preferences like {"selectedCountries": ["IT"]}.')
+        where = (to_camel(str(one["loc"][0])), *(str(part) for part in one["loc"][1:] if isinstance(part, int)))
+        found.setdefault(".".join(where), []).append(one["msg"].removeprefix("Value error, "))
+    raise InvalidRequest(fields=[(where, "; or: ".join(said)) for where, said in found.items()])
 
 
-def _unknown(asking: Asking, known: Known) -> Iterator[dict[str, Any]]:
+def _unknown(asking: Asking, known: Known) -> Iterator[tuple[str, str]]:
     types = [] if asking.preferred_type_id is None else [asking.preferred_type_id]
     yield from _missing("selectedCountries", "country", asking.selected_countries, known.countries)
     yield from _missing("selectedContinents", "continent", asking.selected_continents, known.continents)
@@ -69,7 +66,7 @@ def _unknown(asking: Asking, known: Known) -> Iterator[dict[str, Any]]:
     yield from _missing("preferredThemeIds", "theme", asking.preferred_theme_ids, known.themes)
 
 
-def _missing(field: str, what: str, asked: Iterable[Any], there: Container[Any]) -> Iterator[dict[str, Any]]:
+def _missing(field: str, what: str, asked: Iterable[Any], there: Container[Any]) -> Iterator[tuple[str, str]]:
     for code in asked:
         if code not in there:
-            yield {"loc": ("body", field), "msg": f"there is no {what} {code}", "type": "value_error"}
+            yield field, f"there is no {what} {code}"

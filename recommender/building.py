@@ -18,9 +18,9 @@ import msgspec
 from recommender import catalogue
 from recommender.catalogue import Catalogue, Known, Origin
 from recommender.snapshot import Snapshot
-from recommender.snapshot_file import NoSnapshot
 from schema import db
 from schema.db import Connection
+from schema.errors import NoSnapshot
 from schema.settings import Settings
 from schema.sql import load
 

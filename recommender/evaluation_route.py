@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
@@ -18,6 +17,7 @@ from recommender.catalogue import Catalogue
 from recommender.evaluation import Ground, Report
 from recommender.scenarios import Row
 from schema import db
+from schema.errors import InvalidRequest
 from schema.settings import Settings
 
 _CAMEL = ConfigDict(alias_generator=to_camel, populate_by_name=True)
@@ -74,22 +74,16 @@ def add_evaluation_routes(
 
 
 def _chosen(rows: list[Row], chosen: Chosen) -> list[Row]:
-    """Raises RequestValidationError, which names what is not there."""
+    """Raises InvalidRequest, which names what is not there."""
     found = [row for row in rows if chosen.category in (None, row.category)]
     if chosen.category is not None and not found:
-        raise RequestValidationError(_wrong("category", f"there is no active scenario of {chosen.category!r}"))
+        raise InvalidRequest(fields=[("category", f"there is no active scenario of {chosen.category!r}")])
     if chosen.scenario_ids is None:
         return found
     if unknown := sorted(set(chosen.scenario_ids) - {row.scenario_id for row in found}):
-        raise RequestValidationError(
-            _wrong("scenarioIds", f"there is no active scenario {', '.join(map(str, unknown))}")
-        )
+        said = f"there is no active scenario {', '.join(map(str, unknown))}"
+        raise InvalidRequest(fields=[("scenarioIds", said)])
     return [row for row in found if row.scenario_id in chosen.scenario_ids]
-
-
-def _wrong(field: str, said: str) -> list[dict[str, Any]]:
-    """One error as pydantic lists them."""
-    return [{"loc": ("body", field), "msg": said, "type": "value_error"}]
 
 
 def _camel(value: Any) -> Any:

@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from recommender.importing_rows import BadRows, ImportRow, Problem, read
+from recommender.importing_rows import ImportRow, Problem, read
 from schema.db import Connection
+from schema.errors import BadRows
 from schema.sql import load
 
 _SQL = load("importing")
@@ -96,7 +97,7 @@ def _check_tags(known: _Names, rows: list[ImportRow]) -> None:
     for row in rows:
         new |= known.missing(row.tags)
         if len(new) > left:
-            raise BadRows([Problem(row.line, f"tags: there can be {_TAGS_MAX} tags, and this makes more")])
+            raise BadRows(problems=[Problem(row.line, f"tags: there can be {_TAGS_MAX} tags, and this makes more")])
 
 
 def _template(row: ImportRow, names: dict[str, _Names]) -> dict[str, Any]:

@@ -24,9 +24,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from schema.errors import ConfigError, TripstreamError
+from schema.errors import BadRows, ConfigError
 
-_SHOWN_MAX = 50
 _OF_TEMPLATE = (
     "company", "title_en", "title_he", "description_en", "description_he", "type", "countries", "tags", "difficulty",
     "base_price", "duration_days",
@@ -53,20 +52,6 @@ class Problem(NamedTuple):
 
     line: int
     reason: str
-
-
-class BadRows(TripstreamError):
-    """Nothing was imported."""
-
-    code = "bad_rows"
-    status = 422
-
-    def __init__(self, problems: list[Problem]) -> None:
-        self.problems = sorted(problems)
-        lines = [f"line {line}: {reason}" for line, reason in self.problems[:_SHOWN_MAX]]
-        if more := len(self.problems) - len(lines):
-            lines.append(f"and {more} more")
-        super().__init__("\n".join([f"nothing was imported, for {len(problems)} reasons:", *lines]))
 
 
 class ImportRow(BaseModel):
@@ -155,7 +140,7 @@ def read(path: Path, countries: frozenset[str]) -> list[ImportRow]:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     if problems:
-        raise BadRows(problems)
+        raise BadRows(problems=problems)
     return rows
 
 

@@ -16,7 +16,7 @@ import msgspec
 from psycopg.rows import dict_row
 
 from schema import db
-from schema.errors import NotFound, TripstreamError
+from schema.errors import InvalidRequest, NotFound
 from schema.settings import Settings
 from schema.sql import load
 
@@ -24,14 +24,8 @@ _SQL = load("reference")
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _LISTS = {"guides": "guides", "trip-types": "trip_types", "tags": "tags"}
 _NO_VISIT = "AN"  # Antarctica: among the locations, but no country to choose
+_BAD_CURSOR = ("cursor", "give the nextCursor of an answer as it was, or none")
 Values = Mapping[str, Any]
-
-
-class InvalidCursor(TripstreamError):
-    """cursor: Give the nextCursor of an answer as it was, or none."""
-
-    code = "invalid_request"
-    status = 422
 
 
 def short_list(settings: Settings, name: str) -> bytes:
@@ -73,7 +67,7 @@ def _cursor(key: str, row_id: int) -> str:
 
 
 def _position(cursor: str | None, name: str) -> tuple[str | None, int | None]:
-    """The key and id that a cursor stands for. Raises InvalidCursor."""
+    """The key and id that a cursor stands for. Raises InvalidRequest."""
     if cursor is None:
         return None, None
     try:
@@ -82,9 +76,9 @@ def _position(cursor: str | None, name: str) -> tuple[str | None, int | None]:
         if name == "occurrences":
             date.fromisoformat(key)
     except ValueError:  # also what msgspec and base64 raise
-        raise InvalidCursor from None
+        raise InvalidRequest(fields=[_BAD_CURSOR]) from None
     if "\0" in key or not 0 <= row_id < 1 << 63:
-        raise InvalidCursor
+        raise InvalidRequest(fields=[_BAD_CURSOR])
     return key, row_id
 
 

@@ -71,7 +71,8 @@ def of_templates(
         scores += w.relaxed_type * (columns.type_id != asked.preferred_type_id)
     if passing is not None:
         scores *= passing
-    return scores.astype(scale.dtype)
+    found: Scores = scores.astype(scale.dtype)
+    return found
 
 
 def _themes(columns: Columns, asked: Preferences, w: Weights) -> Scores:

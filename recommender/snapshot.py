@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from recommender import snapshot_file
 from recommender.columns import Columns, OccurrenceArrays, Places, TemplateArrays, of_arrays, of_trips
 from recommender.trips import Trip
+from schema.errors import NoSnapshot
 
 
 class Part(NamedTuple):
@@ -106,5 +107,5 @@ class Snapshot:
 
 def _whole(path: Path, columns: dict[str, NDArray[Any]]) -> Columns:
     if columns.keys() != set(Columns._fields):
-        raise snapshot_file.NoSnapshot(f"{path} has other columns than this program")
+        raise NoSnapshot(f"{path} has other columns than this program")
     return Columns(**columns)

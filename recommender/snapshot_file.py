@@ -22,14 +22,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from schema.errors import NoSnapshot
+
 MAGIC = b"TRIPSNAP"
 VERSION = 1
 _LEAD = struct.Struct("<8sII")
 _ALIGN = 64
-
-
-class NoSnapshot(Exception):
-    """The file is not a snapshot, or not a whole one."""
 
 
 def write(path: Path, metadata: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> None:

@@ -29,7 +29,7 @@ from reports.lately import lately
 from reports.metrics import Pipeline
 from schema import db, migrate
 from schema import settings as config
-from schema.errors import TripstreamError, Unauthorized
+from schema.errors import InvalidRequest, TripstreamError, Unauthorized
 from schema.settings import Settings
 from tripstream.docs import add_docs
 
@@ -60,6 +60,7 @@ def create(settings: Settings | None = None) -> Ingest:
     app = Ingest(chosen, lifespan=lifespan)
     add_service_routes(app, _not_ready(chosen))
     app.add_exception_handler(RequestValidationError, _answer_validation)
+    app.add_exception_handler(InvalidRequest, _answer_invalid)
     _add_admin_routes(app, chosen)
     recommender = add_recommendations(app, chosen)
     add_evaluation_routes(app, chosen, lambda: recommender.fresh.view, require_admin)
@@ -106,20 +107,24 @@ def _add_admin_routes(app: FastAPI, settings: Settings) -> None:
         return Processed(success=True, processed=done.events, aggregated_days=done.days)
 
 
-async def _answer_validation(_: Request, error: Any) -> JSONResponse:
+async def _answer_validation(request: Request, error: Any) -> JSONResponse:
+    """What FastAPI refused, as we say it."""
+    return await _answer_invalid(request, InvalidRequest(fields=[_wrong_field(one) for one in error.errors()]))
+
+
+async def _answer_invalid(_: Request, error: Any) -> JSONResponse:
     """What is wrong with which field, under the names that were sent; without the values."""
-    fields = [_wrong_field(one) for one in error.errors()[:_WRONG_FIELDS_MAX]]
-    message = f"{fields[0]['field']}: {fields[0]['message']}"
-    return JSONResponse({"code": "invalid_request", "message": message, "fields": fields}, 422)
+    fields = [{"field": name, "message": why} for name, why in error.fields[:_WRONG_FIELDS_MAX]]
+    message = f"{fields[0]['field']}: {fields[0]['message']}" if fields else error.message
+    return JSONResponse({"code": error.code, "message": message, "fields": fields}, error.status)
 
 
-def _wrong_field(error: dict[str, Any]) -> dict[str, str]:
+def _wrong_field(error: dict[str, Any]) -> tuple[str, str]:
     """One of pydantic's errors, whose place begins with body, query or path, and has the byte of broken JSON."""
     where, *place = error["loc"]
     if error["type"] == "json_invalid":
         place = []
-    message = error["msg"].removeprefix("Value error, ")
-    return {"field": ".".join(map(str, place)) or where, "message": message}
+    return ".".join(map(str, place)) or where, error["msg"].removeprefix("Value error, ")
 
 
 def require_admin(request: Request, settings: Settings) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from recommender import importing
-from recommender.importing_rows import BadRows, read
+from recommender.importing_rows import read
 from schema import db
-from schema.errors import ConfigError
+from schema.errors import BadRows, ConfigError
 from schema.settings import Settings
 
 COUNTRIES = frozenset({"CH", "IT", "JP"})

@@ -10,8 +10,8 @@ import pytest
 from recommender import columns, snapshot_file
 from recommender.columns import OccurrenceArrays, TemplateArrays
 from recommender.snapshot import Snapshot
-from recommender.snapshot_file import NoSnapshot
 from recommender.trips import STATUSES, Trip
+from schema.errors import NoSnapshot
 from tests.recommender.catalogues import CONTINENTS, TODAY, trip
 
 SEVERAL = [
