@@ -71,14 +71,14 @@ def of_templates(
         scores += w.relaxed_type * (columns.type_id != asked.preferred_type_id)
     if passing is not None:
         scores *= passing
-    found: Scores = scores.astype(scale.dtype)
-    return found
+    return scores.astype(scale.dtype)
 
 
 def _themes(columns: Columns, asked: Preferences, w: Weights) -> Scores:
     wanted = np.uint64(sum(1 << theme for theme in set(asked.preferred_theme_ids)))
     points = np.array([w.themes_none, w.themes_one, w.themes_several, w.themes_several], np.int32)
-    return points.take(np.bitwise_count(columns.themes & wanted))
+    found: Scores = points.take(np.bitwise_count(columns.themes & wanted))
+    return found
 
 
 def _duration(columns: Columns, asked: Preferences, w: Weights) -> Scores:

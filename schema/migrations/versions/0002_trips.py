@@ -35,6 +35,6 @@ def upgrade() -> None:
     connection.exec_driver_sql("SET LOCAL tripstream.bulk = 'off'")
     scenarios = [json.loads(line) for line in _SCENARIOS.read_text(encoding="utf-8").splitlines()]
     for one in scenarios:
-        values = {column: json.dumps(one[column]) for column in ("preferences", "trips", "expected")}
-        values["trips"] = None if one["trips"] is None else values["trips"]
+        documents = {column: one[column] for column in ("preferences", "trips", "expected")}
+        values = {column: None if found is None else json.dumps(found) for column, found in documents.items()}
         connection.exec_driver_sql(_ADD, one | values)
