@@ -89,7 +89,11 @@ class Snapshot:
         """To one file, whole or not at all. Raises ValueError with changes, which a rebuild takes in."""
         if self.changed:
             raise ValueError("a snapshot with changes is not written: build it anew")
-        metadata = {"watermark": self.watermark, "built_at": self.built_at, "places": self.places}
+        metadata = {
+            "watermark": self.watermark,
+            "built_at": self.built_at,
+            "places": [self.places.countries, self.places.continent_of],
+        }
         snapshot_file.write(path, metadata, self.columns._asdict())
 
     @classmethod
