@@ -38,7 +38,6 @@ class Snapshot:
     places: Places
     watermark: int = 0
     built_at: int = 0
-    label: str = ""  # the builder's as well: what it wants to know of its file again
     changed: Mapping[int, tuple[Trip, ...]] = field(default_factory=dict)
 
     @classmethod
@@ -91,7 +90,11 @@ class Snapshot:
         """To one file, whole or not at all. Raises ValueError with changes, which a rebuild takes in."""
         if self.changed:
             raise ValueError("a snapshot with changes is not written: build it anew")
-        metadata = {"watermark": self.watermark, "built_at": self.built_at, "places": self.places, "label": self.label}
+        metadata = {
+            "watermark": self.watermark,
+            "built_at": self.built_at,
+            "places": [self.places.countries, self.places.continent_of],
+        }
         snapshot_file.write(path, metadata, self.columns._asdict())
 
     @classmethod
@@ -100,9 +103,7 @@ class Snapshot:
         metadata, columns = snapshot_file.read(path)
         countries, continent_of = metadata["places"]
         places = Places(tuple(countries), tuple(continent_of))
-        return cls(
-            _whole(path, columns), places, metadata["watermark"], metadata["built_at"], metadata.get("label", "")
-        )
+        return cls(_whole(path, columns), places, metadata["watermark"], metadata["built_at"])
 
 
 def _whole(path: Path, columns: dict[str, NDArray[Any]]) -> Columns:
