@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
-import select
+import selectors
 import threading
 import time
 from datetime import UTC, datetime
@@ -97,8 +97,11 @@ class Fresh:
 
     def _wait(self, connection: Connection | None) -> None:
         """For a notification, the next poll, or the end."""
-        sources = [self._bell] if connection is None else [self._bell, connection.fileno()]
-        select.select(sources, [], [], _POLL_SECONDS)
+        with selectors.DefaultSelector() as waiting:  # select() itself takes no descriptor above 1023
+            waiting.register(self._bell, selectors.EVENT_READ)
+            if connection:
+                waiting.register(connection, selectors.EVENT_READ)
+            waiting.select(_POLL_SECONDS)
 
     def _newest(self, connection: Connection, now: datetime) -> Catalogue:
         """What to go on from: a file that has not been mapped, else what we have, else what is built here."""
