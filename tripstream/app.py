@@ -20,7 +20,9 @@ from starlette.middleware.cors import CORSMiddleware
 
 from ingest.app import Ingest, accepting, add_service_routes
 from recommender import route
+from recommender.evaluation_route import add_evaluation_routes
 from recommender.metrics_routes import add_metrics_routes
+from recommender.reference_routes import add_reference_routes
 from recommender.route import Recommender
 from reports import status
 from reports.lately import lately
@@ -57,10 +59,12 @@ def create(settings: Settings | None = None) -> Ingest:
 
     app = Ingest(chosen, lifespan=lifespan)
     add_service_routes(app, _not_ready(chosen))
+    app.add_exception_handler(RequestValidationError, _answer_validation)
     _add_admin_routes(app, chosen)
     recommender = add_recommendations(app, chosen)
+    add_evaluation_routes(app, chosen, lambda: recommender.fresh.view, require_admin)
     add_metrics_routes(app, chosen)
-    app.add_exception_handler(RequestValidationError, _answer_validation)
+    add_reference_routes(app, chosen)
     add_docs(app)
     return app
 

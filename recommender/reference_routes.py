@@ -1,0 +1,132 @@
+"""The reference API over HTTP. In: GET, its filters, If-None-Match. Out: JSON with an ETag, or 304; any origin may
+read it, since nothing in it is private.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable
+from datetime import date
+from decimal import Decimal
+from functools import partial
+from typing import Annotated, Literal
+
+from fastapi import FastAPI, Path, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from recommender import reference
+from recommender.answers import Answers
+from schema.settings import Settings
+
+Continent = Annotated[
+    Literal["AF", "AN", "AS", "EU", "NA", "OC", "SA"] | None, Field(description="AF, AN, AS, EU, NA, OC or SA")
+]
+Country = Annotated[str, StringConstraints(pattern="^[A-Za-z]{2}$", to_upper=True)]
+Id = Annotated[int, Field(ge=1, lt=1 << 63)]
+SmallId = Annotated[int, Field(ge=1, le=32_767)]
+Price = Annotated[Decimal, Field(ge=0, le=100_000_000)]
+Answering = Callable[[Request, int, Hashable, Callable[[], bytes]], Awaitable[Response]]
+_PLACES_SECONDS, _LISTS_SECONDS, _TRIPS_SECONDS = 3600, 60, 5
+
+
+class _Page(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+
+    limit: int = Field(default=50, ge=1, le=200)
+    cursor: Annotated[str, StringConstraints(max_length=4000)] | None = None
+    country: Country | None = None
+    continent: Continent = None
+    type_id: SmallId | None = None
+    difficulty: int | None = Field(default=None, ge=1, le=3)
+
+
+class TemplatesAsked(_Page):
+    """Filters of /api/v2/templates; all given ones must hold. A country may be the primary one or another."""
+
+    company_id: Id | None = None
+    tag_id: SmallId | None = None
+
+
+class OccurrencesAsked(_Page):
+    """Filters of /api/v2/occurrences; all given ones must hold, and one of the statuses."""
+
+    template_id: Id | None = None
+    guide_id: Id | None = None
+    status: list[Literal["Open", "Guaranteed", "Last Places", "Full", "Cancelled"]] | None = None
+    starts_from: date | None = None
+    starts_until: date | None = None
+    price_min: Price | None = None
+    price_max: Price | None = None
+
+
+def add_reference_routes(app: FastAPI, settings: Settings) -> None:
+    """Put the routes into the app."""
+    answers = Answers()
+
+    async def answer(request: Request, seconds: int, key: Hashable, make: Callable[[], bytes]) -> Response:
+        return _respond(request, seconds, *(await answers.get(key, make))[:2])
+
+    _add_places(app, settings, answer)
+    _add_lists(app, settings, answer)
+    _add_trips(app, settings, answer)
+
+
+def _add_places(app: FastAPI, settings: Settings, answer: Answering) -> None:
+    @app.get("/api/locations", summary="All continents and countries")
+    async def locations(request: Request) -> Response:
+        make = partial(reference.locations, settings)
+        return await answer(request, _PLACES_SECONDS, "locations", make)
+
+    @app.get("/api/countries", summary="Countries, of one continent or all but Antarctica's")
+    async def countries(request: Request, continent: Annotated[Continent, Query()] = None) -> Response:
+        make = partial(reference.countries, settings, continent)
+        return await answer(request, _PLACES_SECONDS, ("countries", continent), make)
+
+    @app.get("/api/countries/{id}", summary="One country by its ISO 3166 alpha-2 code")
+    async def country(request: Request, code: Annotated[str, Path(alias="id")]) -> Response:
+        make = partial(reference.country, settings, code)
+        return await answer(request, _PLACES_SECONDS, ("country", code.upper()), make)
+
+
+def _add_lists(app: FastAPI, settings: Settings, answer: Answering) -> None:
+    def add(name: str, summary: str) -> None:
+        @app.get(f"/api/{name}", summary=summary, operation_id=name)
+        async def listed(request: Request) -> Response:
+            return await answer(request, _LISTS_SECONDS, name, partial(reference.short_list, settings, name))
+
+    add("guides", "Active guides")
+    add("trip-types", "Types of trips")
+    add("tags", "Themes of trips")
+
+
+def _add_trips(app: FastAPI, settings: Settings, answer: Answering) -> None:
+    async def paged(request: Request, name: str, asked: _Page) -> Response:
+        filters = asked.model_dump(exclude={"limit", "cursor"})
+        make = partial(reference.page, settings, name, filters, asked.limit, asked.cursor)
+        return await answer(request, _TRIPS_SECONDS, (name, asked.model_dump_json()), make)
+
+    @app.get("/api/v2/templates", summary="Active trips, alphabetical, in pages")
+    async def templates(request: Request, asked: Annotated[TemplatesAsked, Query()]) -> Response:
+        return await paged(request, "templates", asked)
+
+    @app.get("/api/v2/occurrences", summary="Active departures by start, in pages")
+    async def occurrences(request: Request, asked: Annotated[OccurrencesAsked, Query()]) -> Response:
+        return await paged(request, "occurrences", asked)
+
+
+def _respond(request: Request, seconds: int, body: bytes, etag: str) -> Response:
+    headers = {
+        "ETag": etag,
+        "Cache-Control": f"public, max-age={seconds}",
+        "Access-Control-Allow-Origin": "*",
+        "Access-Control-Expose-Headers": "ETag",
+    }
+    if _known(request.headers.get("if-none-match", ""), etag):
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type="application/json", headers=headers)
+
+
+def _known(sent: str, etag: str) -> bool:
+    """Whether the asker has it already; a proxy may have made the tag a weak one."""
+    tags = {tag.strip().removeprefix("W/") for tag in sent.split(",")}
+    return bool(tags & {etag, "*"})
