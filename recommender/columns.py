@@ -5,8 +5,10 @@ a window of days is a slice. Nothing here changes after it was made.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +21,8 @@ PRICE_MAX = 2**31 - 1  # dearer trips are stored as this: no budget reaches half
 _WORD = 64
 
 
-class Places(NamedTuple):
+@dataclass(frozen=True)
+class Places:
     """Countries by their number, each with its continent; continents by theirs. Both are bits of masks."""
 
     countries: tuple[str, ...]
@@ -33,31 +36,36 @@ class Places(NamedTuple):
         countries = tuple(sorted(continents))
         return cls(countries, tuple(continents[country] for country in countries))
 
-    @property
-    def continents(self) -> list[str]:
-        return sorted(set(self.continent_of))
-
-    @property
+    @cached_property
     def words(self) -> int:
         """How many 64-bit words the mask of a template's countries takes."""
         return -(-len(self.countries) // _WORD) or 1
 
+    @cached_property
+    def numbers(self) -> Mapping[str, int]:
+        """The bit of each country."""
+        return {country: number for number, country in enumerate(self.countries)}
+
+    @cached_property
+    def continents(self) -> Mapping[str, int]:
+        """The bit of each continent."""
+        return {continent: number for number, continent in enumerate(sorted(set(self.continent_of)))}
+
     def country_bits(self, countries: Iterable[str]) -> list[int]:
         """One mask a word. Countries that nobody knows have no bit."""
         masks = [0] * self.words
-        for number in (number for number, code in enumerate(self.countries) if code in set(countries)):
+        for number in (self.numbers[country] for country in countries if country in self.numbers):
             masks[number // _WORD] |= 1 << number % _WORD
         return masks
 
     def continent_bits(self, continents: Iterable[str]) -> int:
         """One mask."""
-        wanted = set(continents)
-        return sum(1 << number for number, code in enumerate(self.continents) if code in wanted)
+        return sum(1 << self.continents[continent] for continent in set(continents) if continent in self.continents)
 
     def continents_of(self, countries: Iterable[str]) -> frozenset[str]:
         """Where those countries lie that are known."""
-        where = dict(zip(self.countries, self.continent_of, strict=True))
-        return frozenset(where[country] for country in countries if country in where)
+        known = (self.numbers[country] for country in countries if country in self.numbers)
+        return frozenset(self.continent_of[number] for number in known)
 
 
 class TemplateArrays(NamedTuple):
@@ -155,20 +163,27 @@ def day(number: int) -> date:
 def trip(columns: Columns, places: Places, row: int) -> Trip:
     """One row as the rules see it. Countries come in alphabetical order: which one is primary is nothing to a rule."""
     at = int(columns.template[row])
-    bits = [int(word) for word in columns.countries[:, at]]
-    themes = int(columns.themes[at])
+    countries = (n + _WORD * word for word, bits in enumerate(columns.countries[:, at].tolist()) for n in _ones(bits))
     return Trip(
         int(columns.occurrence_id[row]),
         int(columns.template_id[at]),
-        tuple(code for n, code in enumerate(places.countries) if bits[n // _WORD] >> n % _WORD & 1),
+        tuple(places.countries[number] for number in countries),
         int(columns.type_id[at]),
-        frozenset(n for n in range(themes.bit_length()) if themes >> n & 1),
+        frozenset(_ones(int(columns.themes[at]))),
         int(columns.difficulty[at]),
         int(columns.duration_days[at]),
         day(int(columns.starts_on[row])),
         int(columns.price[row]),
         STATUSES[columns.status[row]],
     )
+
+
+def _ones(bits: int) -> Iterator[int]:
+    """The numbers of the bits that are set, ascending."""
+    while bits:
+        lowest = bits & -bits
+        yield lowest.bit_length() - 1
+        bits ^= lowest
 
 
 def _columns(templates: TemplateArrays, kept: OccurrenceArrays, rows: NDArray[Any], places: Places) -> Columns:
@@ -198,16 +213,13 @@ def _columns(templates: TemplateArrays, kept: OccurrenceArrays, rows: NDArray[An
 
 def _geography(countries: Sequence[Sequence[str]], places: Places) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
     """Masks of each template's countries and of their continents. Raises ValueError for a country nobody knows."""
-    numbers = {code: number for number, code in enumerate(places.countries)}
-    at = {code: 1 << number for number, code in enumerate(places.continents)}
     words = np.zeros((places.words, len(countries)), np.uint64)
     continents = np.zeros(len(countries), np.uint8)
     masks: dict[tuple[str, ...], tuple[list[int], int]] = {}
     for row, codes in enumerate(map(tuple, countries)):
         if codes not in masks:
-            if unknown := [code for code in codes if code not in numbers]:
+            if unknown := [code for code in codes if code not in places.numbers]:
                 raise ValueError(f"no such country: {', '.join(unknown)}")
-            where = {places.continent_of[numbers[code]] for code in codes}
-            masks[codes] = places.country_bits(codes), sum(at[code] for code in where)
+            masks[codes] = places.country_bits(codes), places.continent_bits(places.continents_of(codes))
         words[:, row], continents[row] = masks[codes]
     return words, continents

@@ -136,6 +136,10 @@ def templates(columns: Columns, limits: Limits, where: Geography | None, hidden:
 
 def rows(columns: Columns, limits: Limits) -> list[tuple[int, int]]:
     """The windows as row numbers, from and up to; empty ones left out."""
-    ends = ((first, last + 1) for first, last in limits.windows)
-    spans = (np.searchsorted(columns.starts_on, span) for span in ends)
-    return [(int(low), int(high)) for low, high in spans if low < high]
+    spans = ((first_row(columns, first), first_row(columns, last + 1)) for first, last in limits.windows)
+    return [(low, high) for low, high in spans if low < high]
+
+
+def first_row(columns: Columns, number: int) -> int:
+    """The first that leaves on that day or later. Sought as int32: any other would widen the whole column first."""
+    return int(columns.starts_on.searchsorted(np.int32(number)))

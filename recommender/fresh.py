@@ -135,7 +135,7 @@ class Fresh:
         return base._replace(known=catalogue.known_codes(connection))
 
     def _adopt(self, base: Catalogue) -> None:
-        _ = base.snapshot.parts  # made here, and not while a request waits
+        _ = base.snapshot.until  # it and the parts are made here, and not while a request waits
         self.view = base
         self.ready.set()
 

@@ -19,10 +19,10 @@ from recommender.columns import Columns, Places, days
 from recommender.filters import Limits
 from recommender.policy import Weights
 from recommender.preferences import Preferences
-from recommender.scoring import Scale, Scores
+from recommender.scoring import Scores
 from recommender.snapshot import Part
 
-GATHERED_COSTS = 6  # rows of a window
+GATHERED_COSTS = 20  # rows of a window
 Rows = NDArray[np.int64]
 _LAST_ROW = np.int64(2**31)
 
@@ -58,7 +58,7 @@ def best(part: Part, search: Search, without: Collection[int]) -> Best:
         found = [_gathered(columns, scores, chosen, spans, search, without)]
     else:
         found = list(_gone_through(columns, scores, spans, search, without))
-    zero = Scale.of(search.weights).zero
+    zero = scoring.scale(search.weights).zero
     every = sorted((-(score - zero), row) for one in found for score, row in one.rows)
     return Best(sum(one.passing for one in found), [(-score, row) for score, row in every[: search.wanted]])
 
@@ -95,8 +95,7 @@ def _gathered(
     rows, found = rows[inside], np.repeat(scores[chosen], counts)[inside]
     scoring.add_price(found, columns.price[rows], search.preferences, search.limits, search.weights)
     scoring.add_status(found, columns.status[rows], search.weights)
-    soon = (rows < _soon(columns, search)) & (found != 0)
-    found[soon] += Scale.of(search.weights).points(search.weights.soon)
+    scoring.add(found, (rows < _soon(columns, search)) & (found != 0), search.weights.soon)
     keys = found.astype(np.int64) << 32 | (_LAST_ROW - rows)
     keys = keys[found != 0]
     passing = len(keys)
@@ -118,13 +117,13 @@ def _gone_through(
         scoring.add_price(found, columns.price[low:high], search.preferences, search.limits, search.weights)
         scoring.add_status(found, columns.status[low:high], search.weights)
         first = found[: max(soon - low, 0)]
-        first += (first != 0).astype(first.dtype) * Scale.of(search.weights).points(search.weights.soon)
+        scoring.add(first, first != 0, search.weights.soon)
         yield Best(int(np.count_nonzero(found)), [(score, low + at) for score, at in top(found, search.wanted)])
 
 
 def _soon(columns: Columns, search: Search) -> int:
     """The first row that does not leave soon."""
-    return int(np.searchsorted(columns.starts_on, days(search.today) + search.weights.soon_days + 1))
+    return filters.first_row(columns, days(search.today) + search.weights.soon_days + 1)
 
 
 def top(scores: Scores, count: int) -> list[tuple[int, int]]:

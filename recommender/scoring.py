@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,62 +31,69 @@ class Scale(NamedTuple):
     dtype: np.dtype[Any]
     zero: int
 
-    @classmethod
-    def of(cls, w: Weights) -> Scale:
-        """Wide enough for every sum of terms."""
-        choices = (
-            (w.themes_several, w.themes_one, w.themes_none),
-            (w.difficulty_exact,),
-            (w.duration_within, w.duration_near),
-            (w.price_within, w.price_close, w.price_above),
-            (w.guaranteed, w.last_places),
-            (w.soon,),
-            (w.country, w.continent),
-            (w.relaxed,),
-            (w.relaxed_type,),
-        )
-        low = w.base + sum(min(0, *some) for some in choices)
-        high = w.base + sum(max(0, *some) for some in choices)
-        return cls(np.dtype(np.uint8 if high - low < 255 else np.int32), 1 - low)
 
-    def points(self, number: int) -> Any:
-        """As an operand. Bytes wrap around: adding 241 takes 15 away."""
-        return self.dtype.type(number & 0xFF if self.dtype == np.uint8 else number)
+@cache
+def scale(w: Weights) -> Scale:
+    """Wide enough for every sum of terms."""
+    choices = (
+        (w.themes_several, w.themes_one, w.themes_none),
+        (w.difficulty_exact,),
+        (w.duration_within, w.duration_near),
+        (w.price_within, w.price_close, w.price_above),
+        (w.guaranteed, w.last_places),
+        (w.soon,),
+        (w.country, w.continent),
+        (w.relaxed,),
+        (w.relaxed_type,),
+    )
+    low = w.base + sum(min(0, *some) for some in choices)
+    high = w.base + sum(max(0, *some) for some in choices)
+    return Scale(np.dtype(np.uint8 if high - low < 255 else np.int32), 1 - low)
+
+
+def add(scores: Scores, where: Mask, points: int) -> None:
+    """So many points where it holds. Bytes wrap around: adding 241 takes 15 away."""
+    dtype = scores.dtype
+    scores += where.astype(dtype) * dtype.type(points & 0xFF if dtype.itemsize == 1 else points)
 
 
 def of_templates(
     columns: Columns, passing: Mask | None, where: Geography | None, asked: Preferences, limits: Limits, w: Weights
 ) -> Scores:
-    """What templates have for themselves, as Scale stores it; 0 where they do not pass."""
-    scale = Scale.of(w)
-    scores: Scores = np.full(len(columns.template_id), w.base + scale.zero + w.relaxed * limits.is_relaxed, np.int32)
+    """What templates have for themselves; 0 where they do not pass."""
+    dtype, zero = scale(w)
+    scores: Scores = np.full(len(columns.template_id), zero + w.base + w.relaxed * limits.is_relaxed, dtype)
     if asked.preferred_theme_ids:
-        scores += _themes(columns, asked, w)
+        _add_themes(scores, columns, asked, w)
     if asked.difficulty is not None:
-        scores += w.difficulty_exact * (columns.difficulty == asked.difficulty)
+        add(scores, columns.difficulty == asked.difficulty, w.difficulty_exact)
     if asked.min_duration is not None or asked.max_duration is not None:
-        scores += _duration(columns, asked, w)
+        _add_duration(scores, columns, asked, w)
     if where:
-        scores += np.where(where.in_country, w.country, w.continent * where.on_continent)
+        add(scores, where.in_country, w.country)
+        add(scores, where.on_continent & ~where.in_country, w.continent)
     if limits.is_relaxed and asked.preferred_type_id is not None:
-        scores += w.relaxed_type * (columns.type_id != asked.preferred_type_id)
+        add(scores, columns.type_id != asked.preferred_type_id, w.relaxed_type)
     if passing is not None:
         scores *= passing
-    return scores.astype(scale.dtype)
+    return scores
 
 
-def _themes(columns: Columns, asked: Preferences, w: Weights) -> Scores:
+def _add_themes(scores: Scores, columns: Columns, asked: Preferences, w: Weights) -> None:
     wanted = np.uint64(sum(1 << theme for theme in set(asked.preferred_theme_ids)))
-    points = np.array([w.themes_none, w.themes_one, w.themes_several, w.themes_several], np.int32)
-    return points.take(np.bitwise_count(columns.themes & wanted))
+    shared = np.bitwise_count(columns.themes & wanted)
+    add(scores, shared == 0, w.themes_none)
+    add(scores, shared == 1, w.themes_one)
+    add(scores, shared >= 2, w.themes_several)
 
 
-def _duration(columns: Columns, asked: Preferences, w: Weights) -> Scores:
+def _add_duration(scores: Scores, columns: Columns, asked: Preferences, w: Weights) -> None:
     low, high = _range(asked)
-    within = (columns.duration_days >= low) & (columns.duration_days <= high)
     near = columns.duration_days >= low - w.duration_near_days
     near &= columns.duration_days <= high + w.duration_near_days
-    return np.where(within, w.duration_within, w.duration_near * near)
+    add(scores, near, w.duration_near)
+    within = (columns.duration_days >= low) & (columns.duration_days <= high)
+    add(scores, within, w.duration_within - w.duration_near)
 
 
 def _range(asked: Preferences) -> tuple[int, int]:
@@ -98,20 +106,19 @@ def add_price(scores: Scores, price: NDArray[np.int32], asked: Preferences, limi
     cents = budget(asked)
     if limits.price_max is None or cents is None:
         return
-    scale, passing = Scale.of(w), (scores != 0) & (price <= limits.price_max)
+    passing = (scores != 0) & (price <= limits.price_max)
     below = 0
     for percent, points in reversed(_bands(w)):
-        scores += (price <= share(cents, percent)).astype(scale.dtype) * scale.points(points - below)
+        add(scores, price <= share(cents, percent), points - below)
         below = points
     scores *= passing
 
 
 def add_status(scores: Scores, status: NDArray[np.uint8], w: Weights) -> None:
     """Points of the occurrences' status. Scores that are 0 stay so."""
-    scale = Scale.of(w)
     passing = scores != 0
-    for code, points in ((_GUARANTEED, w.guaranteed), (_LAST_PLACES, w.last_places)):
-        scores += (status == code).astype(scale.dtype) * scale.points(points)
+    add(scores, status == _GUARANTEED, w.guaranteed)
+    add(scores, status == _LAST_PLACES, w.last_places)
     scores *= passing
 
 

@@ -90,7 +90,12 @@ class Snapshot:
         """To one file, whole or not at all. Raises ValueError with changes, which a rebuild takes in."""
         if self.changed:
             raise ValueError("a snapshot with changes is not written: build it anew")
-        metadata = {"watermark": self.watermark, "built_at": self.built_at, "places": self.places, "label": self.label}
+        metadata = {
+            "watermark": self.watermark,
+            "built_at": self.built_at,
+            "places": [self.places.countries, self.places.continent_of],
+            "label": self.label,
+        }
         snapshot_file.write(path, metadata, self.columns._asdict())
 
     @classmethod
