@@ -7,7 +7,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 from pydantic.alias_generators import to_camel
 
 Code = Annotated[str, StringConstraints(pattern="^[A-Za-z]{2}$", to_upper=True)]
@@ -44,11 +44,13 @@ class Preferences(BaseModel):
     def _list(cls, value: object) -> object:
         return [] if value is None else value
 
-    @model_validator(mode="after")
-    def _range(self) -> Preferences:
-        if self.min_duration and self.max_duration and self.min_duration > self.max_duration:
-            raise ValueError("min_duration is more than max_duration")
-        return self
+    @field_validator("max_duration")
+    @classmethod
+    def _range(cls, value: int | None, others: ValidationInfo) -> int | None:
+        least = others.data.get("min_duration")
+        if value and least and least > value:
+            raise ValueError("is less than the shortest duration asked for")
+        return value
 
     @property
     def filters(self) -> list[str]:

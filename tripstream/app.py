@@ -7,14 +7,21 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
 import psycopg
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from prometheus_client import REGISTRY
 from pydantic import BaseModel
+from starlette.middleware.cors import CORSMiddleware
 
 from ingest.app import Ingest, accepting, add_service_routes
+from recommender import route
 from recommender.metrics_routes import add_metrics_routes
+from recommender.route import Recommender
 from reports import status
 from reports.lately import lately
 from reports.metrics import Pipeline
@@ -23,6 +30,8 @@ from schema import settings as config
 from schema.errors import TripstreamError, Unauthorized
 from schema.settings import Settings
 from tripstream.docs import add_docs
+
+_WRONG_FIELDS_MAX = 20
 
 
 class Processed(BaseModel):
@@ -41,17 +50,45 @@ def create(settings: Settings | None = None) -> Ingest:
     async def lifespan(app: Ingest) -> AsyncIterator[None]:
         pipeline = Pipeline(chosen)
         REGISTRY.register(pipeline)
-        async with accepting(app) as gate:
-            app.state.gate = gate
+        async with accepting(app) as gate, recommender.open():
+            app.state.gate, app.state.recommender = gate, recommender
             yield
         REGISTRY.unregister(pipeline)
 
     app = Ingest(chosen, lifespan=lifespan)
     add_service_routes(app, _not_ready(chosen))
     _add_admin_routes(app, chosen)
+    recommender = add_recommendations(app, chosen)
     add_metrics_routes(app, chosen)
+    app.add_exception_handler(RequestValidationError, _answer_validation)
     add_docs(app)
     return app
+
+
+def add_recommendations(app: Ingest, settings: Settings) -> Recommender:
+    """The route for trips, which any page may post to; the sites' own rules hold, as they do for events."""
+
+    def site_of(request: Request, named: dict[str, Any]) -> str:
+        gate = app.state.gate
+        if gate.registry is None:  # Redis was away from the start: trips come all the same, and nothing is logged
+            return "default"
+        site_id: str = gate.context(request.scope, dict(request.scope["headers"]), named, 0).site_id
+        return site_id
+
+    def has_room() -> bool:
+        return bool(app.state.gate.memory_share < settings.redis_share_max)
+
+    recommender = Recommender(settings, site_of, has_room)
+    route.add_route(app, recommender)
+    app.hot[route.PATH] = CORSMiddleware(
+        partial(FastAPI.__call__, app),
+        allow_origins=["*"],
+        allow_methods=["POST"],
+        allow_headers=["content-type", "authorization", "x-write-key", "apikey"],
+        expose_headers=["retry-after"],
+        max_age=86_400,
+    )
+    return recommender
 
 
 def _add_admin_routes(app: FastAPI, settings: Settings) -> None:
@@ -63,6 +100,22 @@ def _add_admin_routes(app: FastAPI, settings: Settings) -> None:
         with db.wrapped():
             done = process.process_events(settings)
         return Processed(success=True, processed=done.events, aggregated_days=done.days)
+
+
+async def _answer_validation(_: Request, error: Any) -> JSONResponse:
+    """What is wrong with which field, under the names that were sent; without the values."""
+    fields = [_wrong_field(one) for one in error.errors()[:_WRONG_FIELDS_MAX]]
+    message = f"{fields[0]['field']}: {fields[0]['message']}"
+    return JSONResponse({"code": "invalid_request", "message": message, "fields": fields}, 422)
+
+
+def _wrong_field(error: dict[str, Any]) -> dict[str, str]:
+    """One of pydantic's errors, whose place begins with body, query or path, and has the byte of broken JSON."""
+    where, *place = error["loc"]
+    if error["type"] == "json_invalid":
+        place = []
+    message = error["msg"].removeprefix("Value error, ")
+    return {"field": ".".join(map(str, place)) or where, "message": message}
 
 
 def require_admin(request: Request, settings: Settings) -> None:

@@ -1,1 +1,1 @@
-"""Tests of the recommender."""
+"""The recommender against its oracle, its boundaries, and its file."""

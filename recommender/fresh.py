@@ -1,0 +1,145 @@
+"""A web process' view of the catalogue, never more than two seconds old. In: the snapshot file, and Postgres' changes.
+Out: `view`, which is replaced whole.
+
+One thread: it maps the newest file, and applies to it the templates that changed since. NOTIFY wakes it, and each
+second it looks by itself, because a notification may be lost. Where much changed it waits for the chore's next file,
+and builds a snapshot in memory where none comes. Postgres being away leaves the last view in force.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from recommender import building, catalogue
+from recommender.catalogue import Catalogue
+from schema import db
+from schema.db import Connection
+from schema.settings import Settings
+
+_POLL_SECONDS = 1.0
+_TEMPLATES_MAX = 2000  # of more the next file is waited for
+_PATIENCE_SECONDS = 20.0  # for a file: two of the chore's periods
+_ABSENCE_SECONDS = 1800.0  # after a longer one changes may have been forgotten
+_CODES_SECONDS = 30.0
+logger = logging.getLogger("tripstream.recommender")
+
+
+class Fresh:
+    """Keeps `view`. It is None until the catalogue was read for the first time, which `ready` tells."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.view: Catalogue | None = None
+        self.ready = threading.Event()
+        self._settings = settings
+        self._file = building.path(settings)
+        self._mapped: tuple[int, int] | None = None  # the file's inode and time of change
+        self._behind_since: float | None = None
+        self._looked_at = self._codes_at = 0.0
+        self._told = False
+        self._stopping = threading.Event()
+        self._bell, self._ring = os.pipe()
+
+    def start(self) -> None:
+        """Begin in a thread, which ends with the process or by `stop`."""
+        self._thread = threading.Thread(target=self._run, name="catalogue", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, if it is not just connecting in vain."""
+        if not self._stopping.is_set():
+            self._stopping.set()
+            os.write(self._ring, b".")
+        self._thread.join(timeout=2)
+
+    def look(self, connection: Connection, now: datetime) -> None:
+        """One look: a newer file, then what changed since. `view` is exchanged where there was anything."""
+        base = self._newest(connection, now)
+        saw, found = catalogue.changes(connection, base.origin.saw)
+        template_ids = {one for one in found if one is not None}
+        if None in found or len(template_ids | base.snapshot.changed.keys()) > _TEMPLATES_MAX:
+            base = self._when_behind(connection, base, now)
+        else:
+            self._behind_since = None
+            base = base._replace(origin=base.origin._replace(saw=saw))
+            if template_ids:
+                trips = catalogue.trips_of(connection, template_ids, now.date())
+                base = base._replace(snapshot=base.snapshot.with_changes(trips, template_ids))
+        self._looked_at = time.monotonic()
+        self._adopt(self._with_codes(connection, base, anew=bool(template_ids)))
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                with db.connect(self._settings, "tripstream_reader", statement_seconds_max=240) as connection:
+                    connection.execute("LISTEN catalogue")
+                    self._watch(connection)
+            except Exception as error:  # whatever it is: the last view stays, and the next look may do better
+                if not self._told:
+                    logger.warning("the catalogue cannot be read", extra={"error": db.first_line(error)})
+                self._told = True
+                self._wait(None)
+        os.close(self._bell)
+        os.close(self._ring)
+
+    def _watch(self, connection: Connection) -> None:
+        while not self._stopping.is_set():
+            self.look(connection, datetime.now(UTC))
+            self._told = False
+            self._wait(connection)
+            for _ in connection.notifies(timeout=0):
+                pass
+
+    def _wait(self, connection: Connection | None) -> None:
+        """For a notification, the next poll, or the end."""
+        sources = [self._bell] if connection is None else [self._bell, connection.fileno()]
+        select.select(sources, [], [], _POLL_SECONDS)
+
+    def _newest(self, connection: Connection, now: datetime) -> Catalogue:
+        """What to go on from: a file that has not been mapped, else what we have, else what is built here."""
+        if (stamp := _stamp(self._file)) != self._mapped:
+            found = building.open_file(connection, self._file)
+            self._mapped = stamp
+            if found:
+                return found
+        base = self.view
+        if base is None or self._was_away() or not catalogue.continues(connection, base.origin.saw):
+            return catalogue.read(connection, now.date())
+        return base
+
+    def _was_away(self) -> bool:
+        return time.monotonic() - self._looked_at > _ABSENCE_SECONDS
+
+    def _when_behind(self, connection: Connection, base: Catalogue, now: datetime) -> Catalogue:
+        """Go on with what there is until a file comes, but not for ever."""
+        since = self._behind_since or time.monotonic()
+        if time.monotonic() - since <= _PATIENCE_SECONDS:
+            self._behind_since = since
+            return base
+        self._behind_since = None
+        return catalogue.read(connection, now.date())
+
+    def _with_codes(self, connection: Connection, base: Catalogue, *, anew: bool) -> Catalogue:
+        """Types and themes tell nobody that they are new; the trips that are of them do."""
+        if not anew and time.monotonic() - self._codes_at <= _CODES_SECONDS:
+            return base
+        self._codes_at = time.monotonic()
+        return base._replace(known=catalogue.known_codes(connection))
+
+    def _adopt(self, base: Catalogue) -> None:
+        _ = base.snapshot.parts  # made here, and not while a request waits
+        self.view = base
+        self.ready.set()
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns

@@ -1,0 +1,110 @@
+"""The catalogue in memory: an immutable set of columns, and what changed since it was built beside it.
+
+In: trips, arrays or a file. Out: Snapshot. A change makes another Snapshot that shares the columns: templates that
+changed are hidden in them, and their trips stand in a small second set, which is built anew with each change. A search
+over both finds what a search over a full rebuild would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender import snapshot_file
+from recommender.columns import Columns, OccurrenceArrays, Places, TemplateArrays, of_arrays, of_trips
+from recommender.trips import Trip
+
+
+class Part(NamedTuple):
+    """Columns, and which templates of theirs are hidden: none, or a mask over templates."""
+
+    columns: Columns
+    hidden: NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """`watermark` and `built_at` are the builder's: what it has seen, and when. `changed` holds the trips of templates
+    that changed, none for one that went."""
+
+    columns: Columns
+    places: Places
+    watermark: int = 0
+    built_at: int = 0
+    label: str = ""  # the builder's as well: what it wants to know of its file again
+    changed: Mapping[int, tuple[Trip, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, trips: Iterable[Trip], continents: Mapping[str, str], *, watermark: int = 0, built_at: int = 0
+    ) -> Snapshot:
+        """From trips, one object each. `continents`: the continent of every country."""
+        places = Places.of(continents)
+        return cls(of_trips(trips, places), places, watermark, built_at)
+
+    @classmethod
+    def from_columns(
+        cls,
+        templates: TemplateArrays,
+        occurrences: OccurrenceArrays,
+        continents: Mapping[str, str],
+        *,
+        watermark: int = 0,
+        built_at: int = 0,
+    ) -> Snapshot:
+        """From arrays: a million occurrences without an object each."""
+        places = Places.of(continents)
+        return cls(of_arrays(templates, occurrences, places), places, watermark, built_at)
+
+    def with_changes(
+        self, trips: Iterable[Trip], removed_template_ids: Iterable[int] = (), *, watermark: int | None = None
+    ) -> Snapshot:
+        """`trips`: all that the changed templates have now. A template that has none left counts as removed."""
+        fresh: dict[int, list[Trip]] = {template: [] for template in removed_template_ids}
+        for trip in trips:
+            fresh.setdefault(trip.template_id, []).append(trip)
+        changed = {**self.changed, **{template: tuple(found) for template, found in fresh.items()}}
+        return replace(self, changed=changed, watermark=self.watermark if watermark is None else watermark)
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """What a search goes through: the columns, then the changes."""
+        if not self.changed:
+            return (Part(self.columns, None),)
+        hidden = np.isin(self.columns.template_id, np.fromiter(self.changed, np.int64))
+        news = of_trips((trip for found in self.changed.values() for trip in found), self.places)
+        return Part(self.columns, hidden), Part(news, None)
+
+    @cached_property
+    def until(self) -> int:
+        """The last day that anything leaves, since 1970-01-01."""
+        return max((int(part.columns.starts_on[-1]) for part in self.parts if len(part.columns.starts_on)), default=0)
+
+    def write(self, path: Path) -> None:
+        """To one file, whole or not at all. Raises ValueError with changes, which a rebuild takes in."""
+        if self.changed:
+            raise ValueError("a snapshot with changes is not written: build it anew")
+        metadata = {"watermark": self.watermark, "built_at": self.built_at, "places": self.places, "label": self.label}
+        snapshot_file.write(path, metadata, self.columns._asdict())
+
+    @classmethod
+    def map(cls, path: Path) -> Snapshot:
+        """From its file, without a copy. Raises NoSnapshot for a torn or foreign one."""
+        metadata, columns = snapshot_file.read(path)
+        countries, continent_of = metadata["places"]
+        places = Places(tuple(countries), tuple(continent_of))
+        return cls(
+            _whole(path, columns), places, metadata["watermark"], metadata["built_at"], metadata.get("label", "")
+        )
+
+
+def _whole(path: Path, columns: dict[str, NDArray[Any]]) -> Columns:
+    if columns.keys() != set(Columns._fields):
+        raise snapshot_file.NoSnapshot(f"{path} has other columns than this program")
+    return Columns(**columns)

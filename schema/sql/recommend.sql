@@ -1,0 +1,106 @@
+-- What the recommender asks of the catalogue: all of it for a snapshot, what changed since, and what is shown.
+
+-- name: today
+-- The day for the two copies below, which take no parameters: it holds until the transaction ends.
+SELECT set_config('tripstream.today', %(today)s::date::text, true)
+
+-- name: origin
+-- Which database this is, and the snapshot it gives now: a file is only good for the one that it was made from.
+SELECT (SELECT system_identifier FROM pg_control_system()) || '.' || oid, pg_current_snapshot()::text
+FROM pg_database WHERE datname = current_database()
+
+-- name: continues
+-- Whether a file that saw this much belongs to the past of this database, and not of one that was restored since.
+SELECT pg_snapshot_xmax(%(saw)s::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot())
+
+-- name: known
+-- The codes there are, and each country's continent.
+SELECT (SELECT json_object_agg(country, continent) FROM countries), (SELECT array_agg(continent) FROM continents),
+    coalesce((SELECT array_agg(type_id) FROM trip_types), '{}'), coalesce((SELECT array_agg(tag_id) FROM tags), '{}')
+
+-- name: copy_templates
+-- Every template that may be recommended, in rows of one width: numpy reads them without Python.
+COPY (
+    SELECT template_id, type_id::int2, difficulty, duration_days, coalesce(themes, 0)::int8
+    FROM trip_templates AS t JOIN companies AS c USING (company_id)
+    LEFT JOIN (SELECT template_id, bit_or(1::int8 << tag_id) AS themes FROM trip_template_tags GROUP BY template_id) AS g
+        USING (template_id)
+    WHERE t.is_active AND c.is_active ORDER BY template_id
+) TO STDOUT (FORMAT binary)
+
+-- name: copy_countries
+-- Each such template's countries, the primary one first.
+COPY (
+    SELECT template_id, country FROM (
+        SELECT template_id, company_id, is_active, primary_country AS country, false AS is_more FROM trip_templates
+        UNION ALL
+        SELECT template_id, company_id, is_active, country, true
+        FROM trip_template_countries JOIN trip_templates USING (template_id) WHERE country <> primary_country
+    ) AS t JOIN companies AS c USING (company_id)
+    WHERE t.is_active AND c.is_active ORDER BY template_id, is_more, country
+) TO STDOUT (FORMAT binary)
+
+-- name: copy_occurrences
+-- What may be booked of them; starts_on in days since 1970, the price in cents, the status by its place in the type.
+COPY (
+    SELECT occurrence_id, template_id, starts_on - date '1970-01-01', (price * 100)::int8,
+        (array_position(enum_range(NULL::trip_status), o.status) - 1)::int2
+    FROM trip_occurrences AS o JOIN trip_templates AS t USING (template_id) JOIN companies AS c USING (company_id)
+    WHERE o.is_active AND t.is_active AND c.is_active AND o.status NOT IN ('Full', 'Cancelled')
+        AND starts_on > current_setting('tripstream.today')::date
+    ORDER BY template_id, starts_on, occurrence_id
+) TO STDOUT (FORMAT binary)
+
+-- name: trips_of
+-- The same of a few templates, as they are now.
+SELECT occurrence_id, template_id,
+    primary_country || ARRAY(SELECT country FROM trip_template_countries AS m
+        WHERE m.template_id = t.template_id AND country <> primary_country ORDER BY country),
+    type_id, ARRAY(SELECT tag_id FROM trip_template_tags AS g WHERE g.template_id = t.template_id),
+    difficulty, duration_days, starts_on, (price * 100)::int8, status::text
+FROM trip_occurrences AS o JOIN trip_templates AS t USING (template_id) JOIN companies AS c USING (company_id)
+WHERE template_id = ANY(%(template_ids)s::bigint[]) AND o.is_active AND t.is_active AND c.is_active
+    AND o.status NOT IN ('Full', 'Cancelled') AND starts_on > %(today)s::date
+
+-- name: changes
+-- Templates (null: everything) that changed unseen by `saw`, and what this query saw: no change is missed or met twice.
+SELECT pg_current_snapshot()::text, ARRAY(
+    SELECT DISTINCT template_id FROM catalogue_changes WHERE changed_in >= pg_snapshot_xmin(%(saw)s::pg_snapshot)
+        AND NOT pg_visible_in_snapshot(changed_in, %(saw)s::pg_snapshot))
+
+-- name: unseen
+-- How much a file that saw this much has to be corrected by: templates, whether by everything, and since when, in s.
+SELECT count(DISTINCT template_id), coalesce(bool_or(template_id IS NULL), false),
+    coalesce(extract(epoch FROM clock_timestamp() - min(changed_at)), 0)::float8
+FROM catalogue_changes WHERE changed_in >= pg_snapshot_xmin(%(saw)s::pg_snapshot)
+    AND NOT pg_visible_in_snapshot(changed_in, %(saw)s::pg_snapshot)
+
+-- name: lock
+-- Whether this connection is now the only one that builds.
+SELECT pg_try_advisory_lock(hashtext('tripstream.snapshot'))
+
+-- name: forget_changes
+-- Leaves what a web process may still have to apply: it looks for a newer file each second, and had an hour for it.
+DELETE FROM catalogue_changes WHERE changed_at < clock_timestamp() - interval '1 hour'
+    AND pg_visible_in_snapshot(changed_in, %(saw)s::pg_snapshot)
+
+-- name: shown
+-- All that is shown of these trips, as they are now; those that cannot be booked any more are missing.
+SELECT o.occurrence_id, o.template_id, t.title_en, t.title_he, t.description_en, t.description_he,
+    o.starts_on, o.ends_on, t.duration_days, t.difficulty, o.price, t.base_price, o.status::text, o.seats, o.seats_left,
+    json_build_object('id', p.country, 'nameEn', p.name_en, 'nameHe', p.name_he, 'continent', p.continent)::text
+        AS country,
+    ARRAY(SELECT country FROM trip_template_countries AS m
+        WHERE m.template_id = t.template_id AND country <> primary_country ORDER BY country) AS more_countries,
+    json_build_object('id', y.type_id, 'code', y.code, 'nameEn', y.name_en, 'nameHe', y.name_he)::text AS type,
+    (SELECT coalesce(json_agg(json_build_object('id', tag_id, 'code', code, 'nameEn', name_en, 'nameHe', name_he)
+        ORDER BY tag_id), '[]') FROM trip_template_tags JOIN tags USING (tag_id)
+        WHERE template_id = t.template_id)::text AS tags,
+    CASE WHEN g.guide_id IS NOT NULL
+        THEN json_build_object('id', g.guide_id, 'nameEn', g.name_en, 'nameHe', g.name_he)::text END AS guide,
+    json_build_object('id', c.company_id, 'name', c.name)::text AS company
+FROM trip_occurrences AS o JOIN trip_templates AS t USING (template_id) JOIN companies AS c USING (company_id)
+    JOIN countries AS p ON p.country = t.primary_country JOIN trip_types AS y USING (type_id)
+    LEFT JOIN guides AS g ON g.guide_id = o.guide_id AND g.is_active
+WHERE o.occurrence_id = ANY(%(trip_ids)s::bigint[]) AND o.is_active AND t.is_active AND c.is_active
+    AND o.status NOT IN ('Full', 'Cancelled') AND o.starts_on > %(today)s::date
