@@ -20,6 +20,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from ingest.app import Ingest, accepting, add_service_routes
 from recommender import route
+from recommender.evaluation_route import add_evaluation_routes
 from recommender.metrics_routes import add_metrics_routes
 from recommender.route import Recommender
 from reports import status
@@ -60,6 +61,7 @@ def create(settings: Settings | None = None) -> Ingest:
     _add_admin_routes(app, chosen)
     recommender = add_recommendations(app, chosen)
     add_metrics_routes(app, chosen)
+    add_evaluation_routes(app, chosen, lambda: recommender.fresh.view, require_admin)
     app.add_exception_handler(RequestValidationError, _answer_validation)
     add_docs(app)
     return app

@@ -47,8 +47,18 @@ BEGIN
         END IF;
     END LOOP;
 END $$;
-REVOKE ALL ON FUNCTION ensure_month, ensure_request_month FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ensure_month, ensure_request_month TO tripstream_writer;
+DO $$
+DECLARE
+    one regprocedure;
+BEGIN
+    FOR one IN
+        SELECT oid FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace AND proname IN ('ensure_month', 'ensure_request_month')
+    LOOP
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', one);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO tripstream_writer', one);
+    END LOOP;
+END $$;
 
 -- The reader: what is on this list. A later migration that makes a table which it should see adds the table here.
 DO $$
@@ -61,7 +71,9 @@ BEGIN
         trip_template_tags,trip_occurrences,catalogue_changes,recommendation_requests,recommendation_daily,
         evaluation_scenarios}'::text[]
     LOOP
-        IF NOT has_table_privilege('tripstream_reader', to_regclass('public.' || readable), 'SELECT') THEN
+        IF to_regclass('public.' || readable) IS NOT NULL  -- an upgrade to an earlier version has not all of them
+            AND NOT has_table_privilege('tripstream_reader', to_regclass('public.' || readable), 'SELECT')
+        THEN
             EXECUTE format('GRANT SELECT ON public.%I TO tripstream_reader', readable);
         END IF;
     END LOOP;

@@ -1,6 +1,7 @@
 """Trips: places, catalogue, its changes, requests for recommendations, their figures, evaluation scenarios."""
 
 import csv
+import json
 from pathlib import Path
 
 from alembic import op
@@ -15,6 +16,12 @@ _FILL = {
     "continents": "INSERT INTO continents (continent, name_en, name_he) VALUES (%s, %s, %s)",
     "countries": "INSERT INTO countries (country, name_en, name_he, continent) VALUES (%s, %s, %s, %s)",
 }
+_SCENARIOS = Path(schema.__file__).parent / "scenarios.jsonl"
+_ADD = (
+    "INSERT INTO evaluation_scenarios (name, category, preferences, trips, expected)"
+    " VALUES (%(name)s, %(category)s, %(preferences)s::jsonb, %(trips)s::jsonb, %(expected)s::jsonb)"
+    " ON CONFLICT (name) DO NOTHING"
+)
 
 
 def upgrade() -> None:
@@ -24,3 +31,8 @@ def upgrade() -> None:
         with (_PLACES / f"{table}.csv").open(newline="", encoding="utf-8") as file:
             _, *rows = csv.reader(file)
         connection.exec_driver_sql(insert, [tuple(row) for row in rows])
+    scenarios = [json.loads(line) for line in _SCENARIOS.read_text(encoding="utf-8").splitlines()]
+    for one in scenarios:
+        values = {column: json.dumps(one[column]) for column in ("preferences", "trips", "expected")}
+        values["trips"] = None if one["trips"] is None else values["trips"]
+        connection.exec_driver_sql(_ADD, one | values)
