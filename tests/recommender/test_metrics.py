@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 
 from ingest.app import Ingest
 from recommender import metrics
@@ -20,6 +21,7 @@ from schema.registry import key_hash, new_key
 from schema.settings import Settings
 from tests.make import DAY, HOUR, SECOND, T0, asked, canonical, shown, uid
 from tests.workers.pipeline import Pipeline, pipeline
+from tripstream.app import _answer_validation
 
 NOW = datetime(2026, 1, 3, 12, tzinfo=UTC)
 STRANGER = "203.0.113.77"
@@ -31,6 +33,7 @@ def app(settings: Settings) -> FastAPI:
     """The routes with the errors' own answers, at noon of 2026-01-03."""
     app = Ingest(settings)
     add_metrics_routes(app, settings, lambda: NOW)
+    app.add_exception_handler(RequestValidationError, _answer_validation)
     return app
 
 
@@ -207,7 +210,7 @@ def test_a_wrong_parameter_is_named(get: Get) -> None:
         answer = get(path)
         assert answer.status_code == 422, path
         found = answer.json()
-        assert (found["code"], list(found["fields"])) == ("invalid_request", [name]), path
+        assert (found["code"], [one["field"] for one in found["fields"]]) == ("invalid_request", [name]), path
         assert found["message"].startswith(f"{name}: ")
     assert len(get("/api/metrics/daily?start=2026-01-01&end=2026-03-31").json()["days"]) == 90
 
