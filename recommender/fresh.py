@@ -23,6 +23,7 @@ from schema.db import Connection
 from schema.settings import Settings
 
 _POLL_SECONDS = 1.0
+_PAUSE_SECONDS = 0.25  # what changes meanwhile is applied together: with a thousand templates that took 0.1 s
 _TEMPLATES_MAX = 2000  # of more the next file is waited for
 _PATIENCE_SECONDS = 20.0  # for a file: two of the chore's periods
 _ABSENCE_SECONDS = 1800.0  # after a longer one changes may have been forgotten
@@ -52,10 +53,14 @@ class Fresh:
 
     def stop(self) -> None:
         """End the thread, if it is not just connecting in vain."""
-        if not self._stopping.is_set():
-            self._stopping.set()
-            os.write(self._ring, b".")
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        os.write(self._ring, b".")
         self._thread.join(timeout=2)
+        if not self._thread.is_alive():
+            os.close(self._bell)
+            os.close(self._ring)
 
     def look(self, connection: Connection, now: datetime) -> None:
         """One look: a newer file, then what changed since. `view` is exchanged where there was anything."""
@@ -84,16 +89,17 @@ class Fresh:
                     logger.warning("the catalogue cannot be read", extra={"error": db.first_line(error)})
                 self._told = True
                 self._wait(None)
-        os.close(self._bell)
-        os.close(self._ring)
 
     def _watch(self, connection: Connection) -> None:
+        heard = threading.Event()  # a notification may come with the answer to a query, and wake nobody later
+        connection.add_notify_handler(lambda _: heard.set())
         while not self._stopping.is_set():
+            heard.clear()
             self.look(connection, datetime.now(UTC))
             self._told = False
-            self._wait(connection)
-            for _ in connection.notifies(timeout=0):
-                pass
+            self._stopping.wait(_PAUSE_SECONDS)
+            if not heard.is_set():
+                self._wait(connection)
 
     def _wait(self, connection: Connection | None) -> None:
         """For a notification, the next poll, or the end."""
