@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
-import select
+import selectors
 import threading
 import time
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from schema.db import Connection
 from schema.settings import Settings
 
 _POLL_SECONDS = 1.0
+_PAUSE_SECONDS = 0.25  # what changes meanwhile is applied together: with a thousand templates that took 0.1 s
 _TEMPLATES_MAX = 2000  # of more the next file is waited for
 _PATIENCE_SECONDS = 20.0  # for a file: two of the chore's periods
 _ABSENCE_SECONDS = 1800.0  # after a longer one changes may have been forgotten
@@ -52,10 +53,14 @@ class Fresh:
 
     def stop(self) -> None:
         """End the thread, if it is not just connecting in vain."""
-        if not self._stopping.is_set():
-            self._stopping.set()
-            os.write(self._ring, b".")
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        os.write(self._ring, b".")
         self._thread.join(timeout=2)
+        if not self._thread.is_alive():
+            os.close(self._bell)
+            os.close(self._ring)
 
     def look(self, connection: Connection, now: datetime) -> None:
         """One look: a newer file, then what changed since. `view` is exchanged where there was anything."""
@@ -84,21 +89,25 @@ class Fresh:
                     logger.warning("the catalogue cannot be read", extra={"error": db.first_line(error)})
                 self._told = True
                 self._wait(None)
-        os.close(self._bell)
-        os.close(self._ring)
 
     def _watch(self, connection: Connection) -> None:
+        heard = threading.Event()  # a notification may come with the answer to a query, and wake nobody later
+        connection.add_notify_handler(lambda _: heard.set())
         while not self._stopping.is_set():
+            heard.clear()
             self.look(connection, datetime.now(UTC))
             self._told = False
-            self._wait(connection)
-            for _ in connection.notifies(timeout=0):
-                pass
+            self._stopping.wait(_PAUSE_SECONDS)
+            if not heard.is_set():
+                self._wait(connection)
 
     def _wait(self, connection: Connection | None) -> None:
         """For a notification, the next poll, or the end."""
-        sources = [self._bell] if connection is None else [self._bell, connection.fileno()]
-        select.select(sources, [], [], _POLL_SECONDS)
+        with selectors.DefaultSelector() as waiting:  # select() itself takes no descriptor above 1023
+            waiting.register(self._bell, selectors.EVENT_READ)
+            if connection:
+                waiting.register(connection, selectors.EVENT_READ)
+            waiting.select(_POLL_SECONDS)
 
     def _newest(self, connection: Connection, now: datetime) -> Catalogue:
         """What to go on from: a file that has not been mapped, else what we have, else what is built here."""
@@ -132,7 +141,7 @@ class Fresh:
         return base._replace(known=catalogue.known_codes(connection))
 
     def _adopt(self, base: Catalogue) -> None:
-        _ = base.snapshot.parts  # made here, and not while a request waits
+        _ = base.snapshot.until  # it and the parts are made here, and not while a request waits
         self.view = base
         self.ready.set()
 

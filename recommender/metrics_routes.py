@@ -7,11 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 
 from recommender import metrics
 from recommender.metrics import DAYS_MAX, Daily, Metrics, Span, TopSearches
@@ -29,8 +28,7 @@ _NO_KEY = "This needs a read key: send it as Authorization: Bearer KEY, or as x-
 
 
 def add_metrics_routes(app: FastAPI, settings: Settings, clock: Clock = lambda: datetime.now(UTC)) -> None:
-    """The three routes, and how wrong parameters are answered."""
-    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    """The three routes. Who assembles the app says how RequestValidationError is answered."""
 
     @app.get("/api/metrics", summary="How recommendations did over the last days (read key)")
     def summary(request: Request, days: Days = 7) -> Metrics:
@@ -82,25 +80,16 @@ def _key_in(request: Request) -> str | None:
 
 
 def _between(week: Span, start: date | None, end: date | None) -> Span:
-    """The span asked for; where a bound is missing, a week from or up to the other one, or the last week."""
+    """The span asked for; where a bound is missing, a week from or up to the other one, or the last week. Raises
+    RequestValidationError."""
     try:
         last = end or (week.end if start is None else min(start + timedelta(days=6), max(week.end, start)))
         first = start or last - timedelta(days=6)
     except OverflowError:
-        raise _wrong("start" if start else "end", "lies outside of calendars") from None
-    if first > last:
-        raise _wrong("start", "start lies after end")
-    if (last - first).days >= DAYS_MAX:
-        raise _wrong("start", f"a span has at most {DAYS_MAX} days")
+        first, last, wrong = date.max, date.min, "this lies at the end of all calendars"
+    else:
+        wrong = "start lies after end" if first > last else f"a span has at most {DAYS_MAX} days"
+    if not 0 <= (last - first).days < DAYS_MAX:
+        where = ("query", "start" if start else "end")
+        raise RequestValidationError([{"loc": where, "msg": wrong, "type": "value_error"}])
     return week.model_copy(update={"start": first, "end": last})
-
-
-def _wrong(field: str, message: str) -> RequestValidationError:
-    return RequestValidationError([{"loc": ("query", field), "msg": message, "type": "value_error"}])
-
-
-async def _answer_invalid(_: Request, error: Any) -> JSONResponse:
-    """Which parameters are wrong, and why."""
-    fields = {str(one["loc"][-1]): str(one["msg"]) for one in error.errors()}
-    message = "; ".join(f"{name}: {why}" for name, why in fields.items())
-    return JSONResponse({"code": "invalid_request", "message": message, "fields": fields}, 422)

@@ -94,6 +94,7 @@ class Snapshot:
             "watermark": self.watermark,
             "built_at": self.built_at,
             "places": [self.places.countries, self.places.continent_of],
+            "label": self.label,
         }
         snapshot_file.write(path, metadata, self.columns._asdict())
 

@@ -1,9 +1,5 @@
 -- What the recommender asks of the catalogue: all of it for a snapshot, what changed since, and what is shown.
 
--- name: today
--- The day for the two copies below, which take no parameters: it holds until the transaction ends.
-SELECT set_config('tripstream.today', %(today)s::date::text, true)
-
 -- name: origin
 -- Which database this is, and the snapshot it gives now: a file is only good for the one that it was made from.
 SELECT (SELECT system_identifier FROM pg_control_system()) || '.' || oid, pg_current_snapshot()::text
@@ -18,38 +14,33 @@ SELECT pg_snapshot_xmax(%(saw)s::pg_snapshot) <= pg_snapshot_xmax(pg_current_sna
 SELECT (SELECT json_object_agg(country, continent) FROM countries), (SELECT array_agg(continent) FROM continents),
     coalesce((SELECT array_agg(type_id) FROM trip_types), '{}'), coalesce((SELECT array_agg(tag_id) FROM tags), '{}')
 
--- name: copy_templates
--- Every template that may be recommended, in rows of one width: numpy reads them without Python.
-COPY (
-    SELECT template_id, type_id::int2, difficulty, duration_days, coalesce(themes, 0)::int8
-    FROM trip_templates AS t JOIN companies AS c USING (company_id)
-    LEFT JOIN (SELECT template_id, bit_or(1::int8 << tag_id) AS themes FROM trip_template_tags GROUP BY template_id) AS g
-        USING (template_id)
-    WHERE t.is_active AND c.is_active ORDER BY template_id
-) TO STDOUT (FORMAT binary)
+-- name: all_templates
+-- Every template that may be recommended, packed row by row in binary, for numpy.
+SELECT string_agg(int8send(template_id) || int2send(type_id) || int2send(difficulty) || int2send(duration_days)
+    || int8send(coalesce(themes, 0)), '')
+FROM trip_templates AS t JOIN companies AS c USING (company_id)
+LEFT JOIN (SELECT template_id, bit_or(1::int8 << tag_id) AS themes FROM trip_template_tags GROUP BY template_id) AS g
+    USING (template_id)
+WHERE t.is_active AND c.is_active
 
--- name: copy_countries
--- Each such template's countries, the primary one first.
-COPY (
-    SELECT template_id, country FROM (
-        SELECT template_id, company_id, is_active, primary_country AS country, false AS is_more FROM trip_templates
-        UNION ALL
-        SELECT template_id, company_id, is_active, country, true
-        FROM trip_template_countries JOIN trip_templates USING (template_id) WHERE country <> primary_country
-    ) AS t JOIN companies AS c USING (company_id)
-    WHERE t.is_active AND c.is_active ORDER BY template_id, is_more, country
-) TO STDOUT (FORMAT binary)
+-- name: all_countries
+-- The countries of all templates, packed.
+SELECT string_agg(int8send(template_id) || textsend(country), '')
+FROM (
+    SELECT template_id, primary_country AS country FROM trip_templates
+    UNION ALL
+    SELECT template_id, country FROM trip_template_countries JOIN trip_templates USING (template_id)
+    WHERE country <> primary_country
+) AS found
 
--- name: copy_occurrences
--- What may be booked of them; starts_on in days since 1970, the price in cents, the status by its place in the type.
-COPY (
-    SELECT occurrence_id, template_id, starts_on - date '1970-01-01', (price * 100)::int8,
-        (array_position(enum_range(NULL::trip_status), o.status) - 1)::int2
-    FROM trip_occurrences AS o JOIN trip_templates AS t USING (template_id) JOIN companies AS c USING (company_id)
-    WHERE o.is_active AND t.is_active AND c.is_active AND o.status NOT IN ('Full', 'Cancelled')
-        AND starts_on > current_setting('tripstream.today')::date
-    ORDER BY template_id, starts_on, occurrence_id
-) TO STDOUT (FORMAT binary)
+-- name: all_occurrences
+-- What may be booked, packed, also of templates that may not be recommended: numpy leaves them out sooner than a join.
+-- starts_on in days since 1970, the price in cents, the status by its place in the type.
+SELECT string_agg(int8send(occurrence_id) || int8send(template_id) || int4send(starts_on - date '1970-01-01')
+    || int8send((price * 100)::int8)
+    || int2send((CASE status WHEN 'Open' THEN 0 WHEN 'Guaranteed' THEN 1 ELSE 2 END)::int2), '')
+FROM trip_occurrences
+WHERE is_active AND status NOT IN ('Full', 'Cancelled') AND starts_on > %(today)s::date
 
 -- name: trips_of
 -- The same of a few templates, as they are now.

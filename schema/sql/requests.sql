@@ -66,7 +66,7 @@ WHERE site_id = %(site_id)s AND requested_at >= %(starts)s AND requested_at < %(
 
 -- name: response_times
 -- How many of a day's answers took how long, in the given buckets.
-SELECT width_bucket(response_time_us, %(edges)s::integer[]) AS bucket, count(*)
+SELECT width_bucket(response_time_us::bigint, %(edges)s::bigint[]) AS bucket, count(*)
 FROM recommendation_requests
 WHERE site_id = %(site_id)s AND requested_at >= %(starts)s AND requested_at < %(ends)s AND NOT is_bot
 GROUP BY bucket

@@ -59,7 +59,7 @@ def build(settings: Settings, market: Marketplace, now: datetime = NOW) -> bool:
     return building.run_once(market.connection, building.path(settings), now.date())
 
 
-def test_copy_brings_the_same_trips_as_a_query(market: Marketplace) -> None:
+def test_packed_rows_are_the_same_trips_as_those_of_a_query(market: Marketplace) -> None:
     several = market.template(countries=("FR", "IT", "JP"), tags=(1, 2), difficulty=3, duration_days=365)
     plain = market.template(primary_country="XK")
     market.run("INSERT INTO tags VALUES (63, 'last', 'Last', 'אחרון')")
