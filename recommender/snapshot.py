@@ -38,6 +38,7 @@ class Snapshot:
     places: Places
     watermark: int = 0
     built_at: int = 0
+    label: str = ""  # the builder's as well: what it wants to know of its file again
     changed: Mapping[int, tuple[Trip, ...]] = field(default_factory=dict)
 
     @classmethod
@@ -104,7 +105,9 @@ class Snapshot:
         metadata, columns = snapshot_file.read(path)
         countries, continent_of = metadata["places"]
         places = Places(tuple(countries), tuple(continent_of))
-        return cls(_whole(path, columns), places, metadata["watermark"], metadata["built_at"])
+        return cls(
+            _whole(path, columns), places, metadata["watermark"], metadata["built_at"], metadata.get("label", "")
+        )
 
 
 def _whole(path: Path, columns: dict[str, NDArray[Any]]) -> Columns:
