@@ -10,13 +10,12 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
 from fastapi import FastAPI, Query, Request
-from fastapi.exceptions import RequestValidationError
 
 from recommender import metrics
 from recommender.metrics import DAYS_MAX, Daily, Metrics, Span, TopSearches
 from schema import db, sites
 from schema.db import Connection
-from schema.errors import Unauthorized
+from schema.errors import InvalidRequest, Unauthorized
 from schema.local import is_local
 from schema.settings import Settings
 
@@ -28,7 +27,7 @@ _NO_KEY = "This needs a read key: send it as Authorization: Bearer KEY, or as x-
 
 
 def add_metrics_routes(app: FastAPI, settings: Settings, clock: Clock = lambda: datetime.now(UTC)) -> None:
-    """The three routes. Who assembles the app says how RequestValidationError is answered."""
+    """The three routes. Who assembles the app says how wrong parameters are answered."""
 
     @app.get("/api/metrics", summary="How recommendations did over the last days (read key)")
     def summary(request: Request, days: Days = 7) -> Metrics:
@@ -81,7 +80,7 @@ def _key_in(request: Request) -> str | None:
 
 def _between(week: Span, start: date | None, end: date | None) -> Span:
     """The span asked for; where a bound is missing, a week from or up to the other one, or the last week. Raises
-    RequestValidationError."""
+    InvalidRequest."""
     try:
         last = end or (week.end if start is None else min(start + timedelta(days=6), max(week.end, start)))
         first = start or last - timedelta(days=6)
@@ -90,6 +89,5 @@ def _between(week: Span, start: date | None, end: date | None) -> Span:
     else:
         wrong = "start lies after end" if first > last else f"a span has at most {DAYS_MAX} days"
     if not 0 <= (last - first).days < DAYS_MAX:
-        where = ("query", "start" if start else "end")
-        raise RequestValidationError([{"loc": where, "msg": wrong, "type": "value_error"}])
+        raise InvalidRequest(fields=[("start" if start else "end", wrong)])
     return week.model_copy(update={"start": first, "end": last})

@@ -17,11 +17,12 @@ from ingest.app import Ingest
 from recommender import metrics
 from recommender.metrics_routes import add_metrics_routes
 from schema import db, histogram, sketch
+from schema.errors import InvalidRequest
 from schema.registry import key_hash, new_key
 from schema.settings import Settings
 from tests.make import DAY, HOUR, SECOND, T0, asked, canonical, shown, uid
 from tests.workers.pipeline import Pipeline, pipeline
-from tripstream.app import _answer_validation
+from tripstream.app import _answer_invalid, _answer_validation
 
 NOW = datetime(2026, 1, 3, 12, tzinfo=UTC)
 STRANGER = "203.0.113.77"
@@ -34,6 +35,7 @@ def app(settings: Settings) -> FastAPI:
     app = Ingest(settings)
     add_metrics_routes(app, settings, lambda: NOW)
     app.add_exception_handler(RequestValidationError, _answer_validation)
+    app.add_exception_handler(InvalidRequest, _answer_invalid)
     return app
 
 
