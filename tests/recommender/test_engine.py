@@ -18,7 +18,9 @@ from recommender.trips import Trip
 from tests.recommender import oracle
 from tests.recommender.catalogues import CONTINENTS, TODAY, catalogues, trip, wishes, without_reasons
 
-OTHERS = WEIGHTS._replace(base=-5, themes_none=-200, country=300, soon=-7, guaranteed=-3, price_above=40, relaxed=9)
+OTHERS = WEIGHTS._replace(
+    base=-5, themes_none=-200, country=300, soon=-7, guaranteed=-3, price_above=40, relaxed=9, relaxed_months=7
+)
 
 
 @pytest.mark.parametrize("gathered_costs", [10**9, 10**-9, 6], ids=["through", "gathered", "as measured"])
