@@ -1,8 +1,8 @@
 """The best rows of one part of a snapshot. In: limits, preferences. Out: how many rows pass, and the best of them.
 
 Two ways to the same answer. Where few templates pass, their occurrences are gathered; where many do, all rows of the
-windows are gone through, and each takes the score of its template. Measured at a million rows, one core: 1.2 ns a row
-of the windows, 8 ns a gathered one.
+windows are gone through, and each takes the score of its template. Measured at a million rows, one core: 1 to 2.5 ns a
+row of the windows, 33 ns a gathered one, whose memory lies anywhere.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from recommender.snapshot import Part
 
 GATHERED_COSTS = 20  # rows of a window
 Rows = NDArray[np.int64]
+_SAMPLE = 1 << 14
 _LAST_ROW = np.int64(2**31)
 
 
@@ -126,16 +127,22 @@ def _soon(columns: Columns, search: Search) -> int:
     return filters.first_row(columns, days(search.today) + search.weights.soon_days + 1)
 
 
-def top(scores: Scores, count: int) -> list[tuple[int, int]]:
-    """(score, place) of the highest that are not 0, of equal ones the first: the score that so many reach is found by
-    halving, which goes over bytes eight times and sorts nothing."""
-    low, high = 0, int(scores.max(initial=0))  # more than `count` may be above low, fewer are above high
+def top(scores: Scores, wanted: int) -> list[tuple[int, int]]:
+    """(score, place) of the highest that are not 0, of equal ones the first. Nothing is sorted."""
+    low = _reached(scores, wanted, _reached(scores[:_SAMPLE], wanted, 0))
+    above = np.flatnonzero(scores > low)
+    at = [*above.tolist(), *_first(scores, low, wanted - len(above))] if low else above.tolist()
+    return [(int(scores[place]), place) for place in at]
+
+
+def _reached(scores: Scores, wanted: int, low: int) -> int:
+    """The highest score that so many reach, or 0; it is at least `low`. Found by halving, a pass over bytes each: what
+    a part of them reach, all do, so that a sample leaves few passes."""
+    high = int(scores.max(initial=0))
     while low < high:
         middle = (low + high) // 2
-        low, high = (middle + 1, high) if np.count_nonzero(scores > middle) >= count else (low, middle)
-    above = np.flatnonzero(scores > low)
-    at = [*above.tolist(), *_first(scores, low, count - len(above))] if low else above.tolist()
-    return [(int(scores[place]), place) for place in at]
+        low, high = (middle + 1, high) if np.count_nonzero(scores > middle) >= wanted else (low, middle)
+    return low
 
 
 def _first(scores: Scores, score: int, count: int) -> list[int]:

@@ -54,7 +54,10 @@ def scale(w: Weights) -> Scale:
 def add(scores: Scores, where: Mask, points: int) -> None:
     """So many points where it holds. Bytes wrap around: adding 241 takes 15 away."""
     dtype = scores.dtype
-    scores += where.astype(dtype) * dtype.type(points & 0xFF if dtype.itemsize == 1 else points)
+    if dtype.itemsize == 1:
+        scores += where.view(dtype) * dtype.type(points & 0xFF)
+    else:
+        scores += where.astype(dtype) * dtype.type(points)
 
 
 def of_templates(

@@ -18,7 +18,9 @@ from recommender.trips import Trip
 from tests.recommender import oracle
 from tests.recommender.catalogues import CONTINENTS, TODAY, catalogues, trip, wishes, without_reasons
 
-OTHERS = WEIGHTS._replace(base=-5, themes_none=-200, country=300, soon=-7, guaranteed=-3, price_above=40, relaxed=9)
+OTHERS = WEIGHTS._replace(
+    base=-5, themes_none=-200, country=300, soon=-7, guaranteed=-3, price_above=40, relaxed=9, relaxed_months=7
+)
 
 
 @pytest.mark.parametrize("gathered_costs", [10**9, 10**-9, 6], ids=["through", "gathered", "as measured"])
@@ -77,7 +79,10 @@ def test_among_many_equals_the_earliest_and_then_the_lowest_id_come_first() -> N
 @given(st.lists(st.integers(0, 3) | st.integers(0, 255), max_size=200), st.integers(1, 12))
 def test_the_top_is_what_sorting_says(scores: list[int], count: int) -> None:
     expected = sorted((-score, place) for place, score in enumerate(scores) if score)[:count]
-    assert sorted((-s, p) for s, p in ranking.top(np.array(scores, np.uint8), count)) == expected
+    for sample in (0, 20, 1000):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ranking, "_SAMPLE", sample)
+            assert sorted((-s, p) for s, p in ranking.top(np.array(scores, np.uint8), count)) == expected
 
 
 def test_a_catalogue_without_trips_answers_with_none() -> None:
