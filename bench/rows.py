@@ -6,7 +6,7 @@ less is better.
 
 from __future__ import annotations
 
-from bench import accepting, crowd, draining, endtoend, latency, memory, recommending, rollup, singles, size
+from bench import accepting, asking, crowd, draining, endtoend, latency, memory, recommending, rollup, singles, size
 from bench.measured import Row
 
 ROWS = (
@@ -23,6 +23,7 @@ ROWS = (
     Row("engine_1m", "recommend, 1,000,000 occurrences, engine, p95", "ms", 5, 2.5, recommending.million),
     Row("relaxed_100k", "the same, with the wider search", "ms", 3, 1.5, recommending.hundred_thousand_relaxed),
     Row("relaxed_1m", "the same, with the wider search", "ms", 15, 7.5, recommending.million_relaxed),
+    Row("asking", "recommend over HTTP, 200 requests/s while events come, p99", "ms", 20, 8, asking.measure),
     Row("size", "stored size per million events", "MB", 450, 300, size.stored),
     Row("queued", "queued size in Redis per event", "B", 500, 300, size.queued),
     Row("memory", "whole idle stack, resident (PSS)", "MB", 450, 300, memory.measure),
