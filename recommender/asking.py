@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 import msgspec
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
 from recommender.catalogue import Known
@@ -29,6 +29,11 @@ class Asking(Preferences):
     limit: int = Field(default=WEIGHTS.results, ge=1, le=WEIGHTS.results)
     site_id: str | None = None
     write_key: str | None = None
+
+    @field_validator("limit", mode="before")
+    @classmethod
+    def _limit(cls, value: object) -> object:
+        return WEIGHTS.results if value is None else value
 
     @property
     def logged(self) -> str:

@@ -21,7 +21,9 @@ from schema.errors import InvalidRequest
 from schema.settings import Settings
 
 _CAMEL = ConfigDict(alias_generator=to_camel, populate_by_name=True)
-Category = Annotated[str | None, Query(max_length=200, description="Only scenarios of this category.")]
+Category = Annotated[
+    str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="Only scenarios of this category.")
+]
 
 
 class Listed(BaseModel):

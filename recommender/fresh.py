@@ -2,8 +2,9 @@
 Out: `view`, which is replaced whole.
 
 One thread: it maps the newest file, and applies to it the templates that changed since. NOTIFY wakes it, and each
-second it looks by itself, because a notification may be lost. Where much changed it waits for the chore's next file,
-and builds a snapshot in memory where none comes. Postgres being away leaves the last view in force.
+second it looks by itself, because a notification may be lost. Where much changed it reads a small catalogue anew; of a
+large one it waits for the chore's next file, and reads it as well where none comes. Postgres being away leaves the last
+view in force.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from schema.settings import Settings
 _POLL_SECONDS = 1.0
 _PAUSE_SECONDS = 0.25  # what changes meanwhile is applied together: with a thousand templates that took 0.1 s
 _TEMPLATES_MAX = 2000  # of more the next file is waited for
+_TRIPS_MAX = 100_000  # of more the next file is waited for as well: reading 86,000 of them took 0.1 s
 _PATIENCE_SECONDS = 20.0  # for a file: two of the chore's periods
-_ABSENCE_SECONDS = 1800.0  # after a longer one changes may have been forgotten
 _CODES_SECONDS = 30.0
 logger = logging.getLogger("tripstream.recommender")
 
@@ -41,7 +42,7 @@ class Fresh:
         self._file = building.path(settings)
         self._mapped: tuple[int, int] | None = None  # the file's inode and time of change
         self._behind_since: float | None = None
-        self._looked_at = self._codes_at = 0.0
+        self._codes_at = 0.0
         self._told = False
         self._stopping = threading.Event()
         self._bell, self._ring = os.pipe()
@@ -75,7 +76,6 @@ class Fresh:
             if template_ids:
                 trips = catalogue.trips_of(connection, template_ids, now.date())
                 base = base._replace(snapshot=base.snapshot.with_changes(trips, template_ids))
-        self._looked_at = time.monotonic()
         self._adopt(self._with_codes(connection, base, anew=bool(template_ids)))
 
     def _run(self) -> None:
@@ -117,17 +117,15 @@ class Fresh:
             if found:
                 return found
         base = self.view
-        if base is None or self._was_away() or not catalogue.continues(connection, base.origin.saw):
+        if base is None or not catalogue.continues(connection, base.origin.saw):
             return catalogue.read(connection, now.date())
         return base
 
-    def _was_away(self) -> bool:
-        return time.monotonic() - self._looked_at > _ABSENCE_SECONDS
-
     def _when_behind(self, connection: Connection, base: Catalogue, now: datetime) -> Catalogue:
-        """Go on with what there is until a file comes, but not for ever."""
+        """Go on with a large catalogue as it is until a file comes, but not for ever."""
         since = self._behind_since or time.monotonic()
-        if time.monotonic() - since <= _PATIENCE_SECONDS:
+        is_large = len(base.snapshot.columns.occurrence_id) > _TRIPS_MAX
+        if is_large and time.monotonic() - since <= _PATIENCE_SECONDS:
             self._behind_since = since
             return base
         self._behind_since = None

@@ -153,9 +153,9 @@ class _Trips:
     def complete(self, given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """The row with what its trip's first row said; and where it says something else of the trip."""
         key = str(given.get("template_key", "")).strip()
-        before = self._first.setdefault(key, given) if key else {}
+        before = self._first.setdefault(key, given) if key else given
         said = {name: before[name] for name in _OF_TEMPLATE if name in before}
-        differ = [name for name in said if name in given and given[name] != said[name]]
+        differ = [name for name in _OF_TEMPLATE if name in given and given[name] != before.get(name)]
         return said | given, [f"{name}: line {before['line']} says otherwise of this template_key" for name in differ]
 
 

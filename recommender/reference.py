@@ -45,9 +45,9 @@ def countries(settings: Settings, continent: str | None) -> bytes:
 
 
 def country(settings: Settings, code: str) -> bytes:
-    """One country by its alpha-2 code. Raises NotFound."""
+    """One country by its alpha-2 code in capitals. Raises NotFound."""
     for row in _named(settings, "countries"):
-        if row["id"] == code.upper():
+        if row["id"] == code:
             return _encode(row)
     raise NotFound("there is no such country: ids are ISO 3166 alpha-2 codes, as in /api/locations")
 
@@ -74,7 +74,7 @@ def _position(cursor: str | None, name: str) -> tuple[str | None, int | None]:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         key, row_id = msgspec.json.decode(raw, type=tuple[str, int])
         if name == "occurrences":
-            date.fromisoformat(key)
+            key = date.fromisoformat(key).isoformat()  # Python knows more ways to write a day than Postgres
     except ValueError:  # also what msgspec and base64 raise
         raise InvalidRequest(fields=[_BAD_CURSOR]) from None
     if "\0" in key or not 0 <= row_id < 1 << 63:

@@ -24,7 +24,7 @@ Continent = Annotated[
 Country = Annotated[str, StringConstraints(pattern="^[A-Za-z]{2}$", to_upper=True)]
 Id = Annotated[int, Field(ge=1, lt=1 << 63)]
 SmallId = Annotated[int, Field(ge=1, le=32_767)]
-Price = Annotated[Decimal, Field(ge=0, le=100_000_000)]
+Price = Annotated[Decimal, Field(ge=0, le=100_000_000, decimal_places=2)]
 Answering = Callable[[Request, int, Hashable, Callable[[], bytes]], Awaitable[Response]]
 _PLACES_SECONDS, _LISTS_SECONDS, _TRIPS_SECONDS = 3600, 60, 5
 
@@ -84,8 +84,9 @@ def _add_places(app: FastAPI, settings: Settings, answer: Answering) -> None:
 
     @app.get("/api/countries/{id}", summary="One country by its ISO 3166 alpha-2 code")
     async def country(request: Request, code: Annotated[str, Path(alias="id")]) -> Response:
-        make = partial(reference.country, settings, code)
-        return await answer(request, _PLACES_SECONDS, ("country", code.upper()), make)
+        known_by = code.upper() if code.isascii() else code  # "ß" in capitals would be South Sudan
+        make = partial(reference.country, settings, known_by)
+        return await answer(request, _PLACES_SECONDS, ("country", known_by), make)
 
 
 def _add_lists(app: FastAPI, settings: Settings, answer: Answering) -> None:

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Container
 from functools import lru_cache
 
-_FORWARDED = (b"x-forwarded-for", b"forwarded", b"x-real-ip")
+_FORWARDED = (b"x-forwarded-for", b"forwarded", b"x-real-ip", b"x-forwarded-host", b"x-forwarded-proto", b"via")
 
 
 @lru_cache(maxsize=65_536)

@@ -81,7 +81,8 @@ def add_recommendations(app: Ingest, settings: Settings) -> Recommender:
         return site_id
 
     def has_room() -> bool:
-        return bool(app.state.gate.memory_share < settings.redis_share_max)
+        gate = app.state.gate
+        return gate.registry is not None and bool(gate.memory_share < settings.redis_share_max)
 
     recommender = Recommender(settings, site_of, has_room)
     route.add_route(app, recommender)

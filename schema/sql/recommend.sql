@@ -72,8 +72,13 @@ SELECT pg_try_advisory_lock(hashtext('tripstream.snapshot'))
 
 -- name: forget_changes
 -- Leaves what a web process may still have to apply: it looks for a newer file each second, and had an hour for it.
-DELETE FROM catalogue_changes WHERE changed_at < clock_timestamp() - interval '1 hour'
-    AND pg_visible_in_snapshot(changed_in, %(saw)s::pg_snapshot)
+-- For whoever was away longer, or has an older file on another machine, one row says that anything may have changed.
+WITH forgotten AS (
+    DELETE FROM catalogue_changes WHERE changed_at < clock_timestamp() - interval '1 hour'
+        AND pg_visible_in_snapshot(changed_in, %(saw)s::pg_snapshot)
+    RETURNING changed_in)
+INSERT INTO catalogue_changes (template_id, changed_in, changed_at)
+SELECT NULL, changed_in, 'epoch' FROM forgotten ORDER BY changed_in DESC LIMIT 1
 
 -- name: shown
 -- All that is shown of these trips, as they are now; those that cannot be booked any more are missing.

@@ -73,6 +73,7 @@ def test_the_list_may_be_of_one_category_and_leaves_out_what_is_not_active(serve
     assert server.request("GET", "/api/evaluation/scenarios").json()["count"] == 2
     assert posted(server).json()["passed"] == 2
     assert server.request("GET", "/api/evaluation/scenarios?category=none").json() == {"scenarios": [], "count": 0}
+    assert server.request("GET", "/api/evaluation/scenarios?category=%00").status_code == 422
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "secret"}])

@@ -134,10 +134,29 @@ def test_changes_are_forgotten_when_every_process_had_an_hour_for_them(market: M
     market.run("UPDATE catalogue_changes SET changed_at = changed_at - interval '2 h'")
     kept = market.run("SELECT count(*) FROM catalogue_changes")
     build(at_home, market)
-    assert kept != market.run("SELECT count(*) FROM catalogue_changes") == [(2,)]  # what the first file had not seen
+    told = market.run("SELECT count(*), count(*) FILTER (WHERE template_id IS NULL) FROM catalogue_changes")
+    assert (kept, told) == ([(6,)], [(3, 1)])  # what the first file had not seen, and that there was more
     market.run("UPDATE companies SET name = 'Nearby'")
     build(at_home, market)
-    assert market.run("SELECT count(*) FROM catalogue_changes") == [(1,)]
+    build(at_home, market)
+    assert not build(at_home, market)
+    assert market.run("SELECT count(*) FROM catalogue_changes") == [(2,)]
+
+
+def test_who_was_away_while_changes_were_forgotten_begins_anew(
+    market: Marketplace, at_home: Settings, tmp_path: Path
+) -> None:
+    first, second = market.trips(2)
+    elsewhere = at_home.model_copy(update={"state": tmp_path / "elsewhere"})
+    away = Fresh(elsewhere)
+    assert build(at_home, market) and build(elsewhere, market)
+    assert look(away, market) == {first, second}
+    market.sell_out(first)
+    market.run("UPDATE catalogue_changes SET changed_at = changed_at - interval '2 h'")
+    assert build(at_home, market, NOW + timedelta(days=1)) and build(at_home, market)
+    assert market.run("SELECT template_id FROM catalogue_changes") == [(None,)]
+    assert look(away, market) == look(Fresh(elsewhere), market) == {second}
+    assert build(elsewhere, market)
 
 
 def test_a_new_file_takes_the_place_of_the_old_one(market: Marketplace, at_home: Settings, fresh: Fresh) -> None:
@@ -154,9 +173,34 @@ def test_a_new_file_takes_the_place_of_the_old_one(market: Marketplace, at_home:
     assert look(fresh, market) == {second}
 
 
-def test_where_everything_changed_the_last_view_stays_until_a_file_comes_or_patience_ends(
+def test_a_trip_that_moves_to_another_template_is_there_once(market: Marketplace, fresh: Fresh) -> None:
+    first, second = market.trips(2)
+    market.run("INSERT INTO trip_types VALUES (3, 'cruise', 'Cruise', 'שיט')")
+    other = market.template(type_id=3)
+    assert look(fresh, market) == {first, second}
+    market.run("UPDATE trip_occurrences SET template_id = %s WHERE occurrence_id = %s", other, first)
+    assert look(fresh, market) == {first, second}
+    assert fresh.view and engine.recommend(fresh.view.snapshot, Preferences(), TODAY).candidates == 2
+
+
+def test_a_company_that_closes_and_a_truncate_are_seen_at_the_next_look(
+    market: Marketplace, settings: Settings, fresh: Fresh
+) -> None:
+    first = market.trips(1)[0]
+    assert look(fresh, market) == {first}
+    market.run("UPDATE companies SET is_active = false")
+    assert look(fresh, market) == set()
+    market.run("UPDATE companies SET is_active = true")
+    assert look(fresh, market) == {first}
+    with psycopg.connect(settings.database_url, autocommit=True) as owner:
+        owner.execute("TRUNCATE trip_occurrences")
+    assert look(fresh, market) == set()
+
+
+def test_where_everything_of_a_large_catalogue_changed_the_last_view_stays_until_a_file_comes_or_patience_ends(
     market: Marketplace, at_home: Settings, fresh: Fresh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("recommender.fresh._TRIPS_MAX", -1)
     first = market.trips(1)[0]
     assert look(fresh, market) == {first}
     market.run("UPDATE companies SET is_active = false")

@@ -196,6 +196,14 @@ def test_every_bad_row_is_named_by_the_line_on_which_it_begins(tmp_path: Path) -
     ]
 
 
+def test_what_only_a_later_row_says_of_a_trip_is_refused_and_not_lost(tmp_path: Path) -> None:
+    rows = [row(tags=..., starts_on="2027-05-01"), row(description_en="Peaks")]
+    assert reasons(tmp_path / "x.csv", *rows) == [
+        (3, "description_en: line 2 says otherwise of this template_key"),
+        (3, "tags: line 2 says otherwise of this template_key"),
+    ]
+
+
 def test_fifty_reasons_are_shown_and_all_are_counted(tmp_path: Path) -> None:
     rows = [row(template_key=f"t{n}", seats="x") for n in range(60)]
     with pytest.raises(BadRows) as caught:

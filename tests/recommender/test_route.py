@@ -174,7 +174,9 @@ def test_a_body_that_cannot_be_answered_is_refused(module: Server, raw: bytes, s
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-@pytest.mark.parametrize("raw", [b"", b" ", b"{}", b'{"year": null, "selectedCountries": null, "other": 1}'])
+@pytest.mark.parametrize(
+    "raw", [b"", b" ", b"{}", b'{"year": null, "limit": null, "tags": 1}', b'{"selectedCountries": null}']
+)
 def test_nothing_asked_is_everything_wanted(module: Server, raw: bytes) -> None:
     answer = module.request("POST", PATH, content=raw)
     assert answer.status_code == 200
@@ -224,6 +226,14 @@ def test_without_redis_trips_come_all_the_same_and_the_loss_is_counted(
             assert ids(ask(server)) == trips
     finally:
         valkey.stop(immediate=True)
+
+
+def test_before_the_sites_are_known_trips_come_and_are_not_logged(server: Server, market: Marketplace) -> None:
+    trips = market.trips(1)
+    settle(server, *trips)
+    seen, before, server.gate.registry = len(logged(server.settings)), _lost(server), None
+    assert ids(ask(server, siteId="shop", writeKey="ts_write_unknown")) == trips
+    assert (len(logged(server.settings)), _lost(server)) == (seen, before + 1)
 
 
 def test_without_postgres_it_is_busy_and_then_it_answers_again(own_servers: Any, tmp_path: Path) -> None:

@@ -109,6 +109,8 @@ BEGIN
         RETURN NULL;
     ELSIF TG_OP = 'DELETE' THEN
         INSERT INTO catalogue_changes SELECT DISTINCT template_id FROM before;
+    ELSIF TG_OP = 'UPDATE' THEN  -- what moved to another template concerns both
+        INSERT INTO catalogue_changes SELECT template_id FROM before UNION SELECT template_id FROM after;
     ELSE
         INSERT INTO catalogue_changes SELECT DISTINCT template_id FROM after;
     END IF;
@@ -116,21 +118,7 @@ BEGIN
     RETURN NULL;
 END $$;
 
-DO $$
-DECLARE
-    name text;
-BEGIN
-    FOREACH name IN ARRAY '{trip_templates,trip_template_countries,trip_template_tags,trip_occurrences}'::text[] LOOP
-        EXECUTE format('CREATE TRIGGER changed_insert AFTER INSERT ON %I REFERENCING NEW TABLE AS after'
-                       ' FOR EACH STATEMENT EXECUTE FUNCTION mark_changed()', name);
-        EXECUTE format('CREATE TRIGGER changed_update AFTER UPDATE ON %I REFERENCING NEW TABLE AS after'
-                       ' FOR EACH STATEMENT EXECUTE FUNCTION mark_changed()', name);
-        EXECUTE format('CREATE TRIGGER changed_delete AFTER DELETE ON %I REFERENCING OLD TABLE AS before'
-                       ' FOR EACH STATEMENT EXECUTE FUNCTION mark_changed()', name);
-    END LOOP;
-END $$;
-
--- A company that closes, or a country that moves, concerns many templates: everything changed.
+-- A company that closes, a country that moves, or a TRUNCATE, concerns many templates: everything changed.
 CREATE FUNCTION mark_all_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF current_setting('tripstream.bulk', true) IS DISTINCT FROM 'on' THEN
@@ -142,6 +130,22 @@ END $$;
 CREATE TRIGGER changed AFTER UPDATE OR DELETE ON companies FOR EACH STATEMENT EXECUTE FUNCTION mark_all_changed();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON countries
     FOR EACH STATEMENT EXECUTE FUNCTION mark_all_changed();
+
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY '{trip_templates,trip_template_countries,trip_template_tags,trip_occurrences}'::text[] LOOP
+        EXECUTE format('CREATE TRIGGER changed_insert AFTER INSERT ON %I REFERENCING NEW TABLE AS after'
+                       ' FOR EACH STATEMENT EXECUTE FUNCTION mark_changed()', name);
+        EXECUTE format('CREATE TRIGGER changed_update AFTER UPDATE ON %I REFERENCING OLD TABLE AS before'
+                       ' NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION mark_changed()', name);
+        EXECUTE format('CREATE TRIGGER changed_delete AFTER DELETE ON %I REFERENCING OLD TABLE AS before'
+                       ' FOR EACH STATEMENT EXECUTE FUNCTION mark_changed()', name);
+        EXECUTE format('CREATE TRIGGER changed_truncate AFTER TRUNCATE ON %I'
+                       ' FOR EACH STATEMENT EXECUTE FUNCTION mark_all_changed()', name);
+    END LOOP;
+END $$;
 
 -- One answered request for recommendations. Prices and scores as they were shown; `results` is an array of
 -- {"trip_id", "template_id", "position" from 1, "score" raw, "is_relaxed", "propensity"}.
