@@ -14,7 +14,7 @@ from itertools import zip_longest
 from typing import Any
 
 from psycopg.rows import dict_row
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from recommender.preferences import FILTERS
@@ -77,7 +77,7 @@ class Figures(_Answer):
     click_through_rate: float | None
     positions: list[Position]
     contacts: int
-    bookings: int
+    bookings: int = Field(description="Bookings begun (booking_start), completed or not")
     contacts_per_request: float | None
     bookings_per_request: float | None
 

@@ -103,12 +103,13 @@ FROM (
 
 -- name: answers
 -- What visitors did with recommendations on one day, by the position where each trip was shown: where the event says,
--- else where the log does. An event counts where its request is logged on the same day or before.
+-- else where the log does. An event counts where its request is logged on the same day or before. Bookings are those
+-- begun: a completed one was begun before, and would count twice.
 SELECT CASE WHEN place IS NOT NULL THEN least(greatest(place, 1), %(positions)s) END AS at,
     count(*) FILTER (WHERE event_type = 'impression') AS impressions,
     count(*) FILTER (WHERE event_type IN ('click_trip', 'click')) AS clicks,
     count(*) FILTER (WHERE event_type IN ('contact_whatsapp', 'contact_phone')) AS contacts,
-    count(*) FILTER (WHERE event_type IN ('booking_start', 'booking_complete')) AS bookings
+    count(*) FILTER (WHERE event_type = 'booking_start') AS bookings
 FROM events AS e
 JOIN event_types USING (event_type_id)
 JOIN recommendation_requests AS r ON r.request_id = e.recommendation_request_id AND r.site_id = e.site_id

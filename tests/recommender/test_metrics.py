@@ -82,6 +82,7 @@ def three_days(pipe: Pipeline) -> None:
         act(11, "contact_phone", 1),
         act(12, "contact_whatsapp", 2, occurred_at=T0 + DAY + HOUR),
         act(13, "booking_start", 2),
+        act(14, "booking_complete", 2),  # of the same booking, which counts once
     )
     pipe.roll_up()
 

@@ -30,7 +30,7 @@ ZONES = {
 }
 ACTIONS = {
     "impression": 0, "click_trip": 1, "click": 1, "contact_whatsapp": 2, "contact_phone": 2,
-    "booking_start": 3, "booking_complete": 3,
+    "booking_start": 3,
 }  # fmt: skip
 EVENTS = ("events", "event_ids", "sessions", "users", "identities", "trip_interactions")
 ROW = "SELECT * FROM recommendation_daily WHERE site_id = %s ORDER BY date"
@@ -76,7 +76,7 @@ def reactions(seed: int, to: Sequence[Asked], around: int, count: int = 80) -> l
     return [
         canonical(
             n,
-            event_type=chance.choice([*ACTIONS, "page_view"]),
+            event_type=chance.choice([*ACTIONS, "booking_complete", "page_view"]),
             occurred_at=around + (chance.choice([0, -1]) if n % 4 == 0 else chance.randrange(-2 * DAY, 2 * DAY)),
             trip_id=chance.choice([None, 101, 102, 103, 999]),
             position=chance.choice([None, None, 0, 1, 2, 70]),
