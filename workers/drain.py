@@ -53,7 +53,8 @@ class Drain:
         make_tables(connection)
 
     def run_once(self, block_ms: int = 0) -> int:
-        """Drain what one read brings: what a drain that died left behind comes first. Returns events drained."""
+        """Drain what one read brings: what a drain that died left behind comes first. Returns events and requests
+        drained."""
         alone = stream.deliveries_max(self.redis, self.lane) > _DELIVERIES_MAX
         entries = stream.read_pending(self.redis, self.lane, 1 if alone else self._entries)
         deadly = False
@@ -77,12 +78,13 @@ class Drain:
         for chunk in chunks(entries, self.settings.drain_events_max):
             outcomes = list(store(chunk))
             stream.forget(self.redis, self.lane, [entry.entry_id for entry in chunk])
-            drained += sum(outcome.events for outcome in outcomes)
+            drained += sum(outcome.taken for outcome in outcomes)
             self._slide(outcomes)
         return drained
 
     def run_until_empty(self, deadline: Callable[[], bool] = lambda: False) -> int:
-        """Drain until nothing is left that this drain may take, or `deadline` says stop. Returns events drained."""
+        """Drain until nothing is left that this drain may take, or `deadline` says stop. Returns events and requests
+        drained."""
         total = 0
         while not deadline():
             before = self._backlog()

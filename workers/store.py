@@ -47,17 +47,18 @@ class Poison(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What one transaction did. `stored` are the events that became rows."""
+    """What one transaction did. `stored` are the events that became rows; `requests` are stored or dead."""
 
     stored: list[Staged]
     duplicate: int
     dead: int
     batches: int
+    requests: int
 
     @property
-    def events(self) -> int:
-        """Events that left the queue."""
-        return len(self.stored) + self.duplicate + self.dead
+    def taken(self) -> int:
+        """Events and requests that left the queue."""
+        return len(self.stored) + self.duplicate + self.dead + self.requests
 
 
 Key = tuple[str, UUID]
@@ -103,7 +104,9 @@ def store_entries(
     for entry, at, poison in dead:
         _bury(connection, entry, at, poison)
     per_site = _settle(connection, new, repeated, dead)
-    return Outcome(fresh, len(repeated), sum(_size(e, at) for e, at, _ in dead), len(new)), per_site
+    lost = sum(_size(e, at) for e, at, _ in dead)
+    asked = sum(entry.batch is None and not entry.events for entry in new)
+    return Outcome(fresh, len(repeated), lost, len(new), asked), per_site
 
 
 def asked_in(entries: Sequence[Entry], poisoned: Poisoned) -> list[Asked]:

@@ -47,7 +47,7 @@ class Pipeline:
             pipe.execute()
 
     def drain(self, lane: int = 0) -> int:
-        """Drain a lane until it is empty. Returns how many events left it."""
+        """Drain a lane until it is empty. Returns how many events and requests left it."""
         rounds = itertools.count(1)
         drained = Drain(self.connection, self.redis, lane, self.settings).run_until_empty(lambda: next(rounds) > 1000)
         assert next(rounds) < 1000, "the lane does not become empty"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -99,7 +100,7 @@ def test_kinds_mixed_in_one_chunk_are_each_stored_as_what_they_are(pipe: Pipelin
     pipe.redis.xadd("ev:0", garbage)
     pipe.redis.xadd("ev:0", {"v": "1", "s": "default", "b": uid(4, 9).bytes, "n": 3, "d": b"garbage"})
     pipe.redis.hincrby("accepted:default", "events", 3)
-    assert pipe.drain() == 5
+    assert pipe.drain() == 8  # two events and three that cannot be told, two requests and one that cannot be read
     assert ids(pipe) == [uid(5, 1), uid(5, 2)]
     why = "the entry cannot be read"
     assert pipe.rows(LETTERS) == [(uid(4, 9), None, 3, why), (uid(5, 9), None, 0, why)]
@@ -211,3 +212,19 @@ def test_requests_alone_fill_a_chunk(pipe: Pipeline) -> None:
     pipe.ask(*(asked(n) for n in range(5)))
     assert pipe.row(STATE) == (5, 5, 5, 0)
     assert pipe.value("SELECT transactions FROM drained") == 3
+
+
+def test_requests_that_come_as_fast_as_they_are_drained_do_not_end_the_draining(
+    pipe: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coming, store_requests = iter((2, 3)), requests.store
+
+    def meanwhile_another_comes(*given: Any) -> None:
+        store_requests(*given)
+        for n in itertools.islice(coming, 1):
+            stream.append_asked(pipe.redis, 0, asked(n))
+
+    monkeypatch.setattr(requests, "store", meanwhile_another_comes)
+    stream.append_asked(pipe.redis, 0, asked(1))
+    assert pipe.drain() == 3
+    assert ids(pipe) == [uid(5, 1), uid(5, 2), uid(5, 3)]
