@@ -23,9 +23,8 @@ _SPARE = 5
 _ROUNDS_MAX = 4
 
 
-async def answer(catalogue: Catalogue, trips: Trips, asking: Asking, today: date) -> Answer:
-    """Raises StorageError while Postgres is away."""
-    began = time.perf_counter_ns()
+async def answer(catalogue: Catalogue, trips: Trips, asking: Asking, today: date, began: int) -> Answer:
+    """`began`: when its body had been read, by time.perf_counter_ns. Raises StorageError while Postgres is away."""
     snapshot = catalogue.snapshot
     for _ in range(_ROUNDS_MAX):
         found = engine.recommend(snapshot, asking, today, asking.limit + _SPARE)

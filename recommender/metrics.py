@@ -36,7 +36,7 @@ class _Answer(BaseModel):
 
 
 class ResponseTime(_Answer):
-    """Milliseconds from the request's arrival to its answer."""
+    """Milliseconds from when the request's body was read to when its trips are known; sending them is not in it."""
 
     avg: float | None
     p50: float | None

@@ -5,6 +5,7 @@ the request log once they are sent.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -54,10 +55,11 @@ class Recommender:
 
     async def __call__(self, request: Request) -> Response:
         raw = await _body(request, self.settings.body_seconds_max)
+        began = time.perf_counter_ns()
         catalogue = await self._catalogue()
         wanted = asking.parse(raw, catalogue.known)
         site_id = self._site_of(request, {"site_id": wanted.site_id, "write_key": wanted.write_key})
-        answered = await answer(catalogue, self._trips, wanted, datetime.now(UTC).date())
+        answered = await answer(catalogue, self._trips, wanted, datetime.now(UTC).date(), began)
         entry = asked(answered, wanted, site_id, _user_agent(request))
         logging = BackgroundTask(self._log.append, entry)
         return Response(formatting.body(answered), media_type="application/json", background=logging)

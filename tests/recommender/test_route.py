@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from recommender import asking
 from schema import db, stream
 from schema.asked import Asked
 from schema.settings import Settings
@@ -87,6 +89,23 @@ def test_the_answer_has_this_shape(server: Server, market: Marketplace) -> None:
     if not GOLDEN.exists():  # delete it, run this, and read the difference
         GOLDEN.write_text(text)
     assert text == GOLDEN.read_text()
+
+
+def test_the_time_of_an_answer_begins_when_its_body_was_read(
+    server: Server, market: Marketplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(server, *market.trips(1))
+    parse = asking.parse
+
+    def slow(*given: Any) -> asking.Asking:
+        time.sleep(0.05)
+        return parse(*given)
+
+    monkeypatch.setattr(asking, "parse", slow)
+    answer = ask(server)
+    assert answer["responseTimeMs"] > 50
+    times = {str(one.request_id): one.response_time_us for one in logged(server.settings)}
+    assert times[answer["requestId"]] == round(answer["responseTimeMs"] * 1000)
 
 
 def test_an_answer_is_logged_once_it_was_sent(server: Server, market: Marketplace) -> None:
