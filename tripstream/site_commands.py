@@ -98,7 +98,7 @@ def show(dead_letter_id: int) -> None:
         letter = letters.show(connection, dead_letter_id)
     raw = letter.pop("raw")
     if letter["event"] is None:
-        letter["raw_base64"] = raw
+        letter |= {"raw_base64": raw, "not_replayable": letters.why_kept(letter)}
     typer.echo(msgspec.json.format(msgspec.json.encode(letter, enc_hook=str), indent=2).decode())
 
 
