@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from recommender import route
 from schema import db, stream
 from schema.asked import Asked
 from schema.settings import Settings
@@ -172,6 +173,18 @@ def test_a_wrong_value_is_refused_and_its_field_named(module: Server, body: dict
 def test_a_body_that_cannot_be_answered_is_refused(module: Server, raw: bytes, status: int, code: str) -> None:
     answer = module.request("POST", PATH, content=raw)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_more_requests_than_can_wait_are_refused_and_may_come_again(
+    module: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(route, "_UNDER_WAY_MAX", 0)
+    answer = module.request("POST", PATH, json={}, headers={"origin": "https://shop.test"})
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "busy", "1")
+    assert answer.headers["access-control-allow-origin"] == "*"
+    monkeypatch.setattr(route, "_UNDER_WAY_MAX", 1)
+    for body in ({}, {"limit": 11}, {}):  # each leaves its place, also one that is refused
+        assert module.request("POST", PATH, json=body).status_code in (200, 422)
 
 
 @pytest.mark.parametrize(
