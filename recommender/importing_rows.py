@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
@@ -13,7 +12,6 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -24,6 +22,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from recommender.days import Day
 from schema.errors import BadRows, ConfigError
 
 _OF_TEMPLATE = (
@@ -35,16 +34,7 @@ _REQUIRED = {"template_key", "starts_on", "seats", "company", "type", "countries
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=20_000, pattern=r"^[^\x00]*$")]
 Price = Annotated[Decimal, Field(ge=0, lt=100_000_000, decimal_places=2, allow_inf_nan=False)]
-
-
-def _day(value: object) -> object:
-    """A day and nothing else: pydantic would take a number for seconds since 1970."""
-    if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
-        raise ValueError("is no day like 2027-03-31")
-    return value
-
-
-Day = Annotated[date, BeforeValidator(_day), Field(ge=date(2000, 1, 1), le=date(2199, 12, 31))]
+PlannedDay = Annotated[Day, Field(ge=date(2000, 1, 1), le=date(2199, 12, 31))]
 
 
 class Problem(NamedTuple):
@@ -75,8 +65,8 @@ class ImportRow(BaseModel):
     base_price: Price
     duration_days: int = Field(ge=1, le=365)
     occurrence_key: Name | None = None
-    starts_on: Day
-    ends_on: Day | None = None
+    starts_on: PlannedDay
+    ends_on: PlannedDay | None = None
     price: Price | None = None
     guide: Name | None = None
     seats: int = Field(ge=0, le=100_000)

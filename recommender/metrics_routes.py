@@ -12,6 +12,7 @@ from typing import Annotated
 from fastapi import FastAPI, Query, Request
 
 from recommender import metrics
+from recommender.days import Day
 from recommender.metrics import DAYS_MAX, Daily, Metrics, Span, TopSearches
 from schema import db, sites
 from schema.db import Connection
@@ -35,7 +36,7 @@ def add_metrics_routes(app: FastAPI, settings: Settings, clock: Clock = lambda: 
             return metrics.summary(connection, metrics.last_days(connection, site_id, days, clock()))
 
     @app.get("/api/metrics/daily", summary="The same, day by day (read key)")
-    def daily(request: Request, start: date | None = None, end: date | None = None) -> Daily:
+    def daily(request: Request, start: Day | None = None, end: Day | None = None) -> Daily:
         with _figures_of(request, settings) as (connection, site_id):
             span = _between(metrics.last_days(connection, site_id, 7, clock()), start, end)
             return metrics.daily(connection, span)

@@ -5,7 +5,6 @@ read it, since nothing in it is private.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable
-from datetime import date
 from decimal import Decimal
 from functools import partial
 from typing import Annotated, Literal
@@ -16,6 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from recommender import reference
 from recommender.answers import Answers
+from recommender.days import Day
 from schema.settings import Settings
 
 Continent = Annotated[
@@ -53,8 +53,8 @@ class OccurrencesAsked(_Page):
     template_id: Id | None = None
     guide_id: Id | None = None
     status: list[Literal["Open", "Guaranteed", "Last Places", "Full", "Cancelled"]] | None = None
-    starts_from: date | None = None
-    starts_until: date | None = None
+    starts_from: Day | None = None
+    starts_until: Day | None = None
     price_min: Price | None = None
     price_max: Price | None = None
 

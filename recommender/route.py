@@ -55,6 +55,8 @@ class Recommender:
             await self._log.close()
 
     async def __call__(self, request: Request) -> Response:
+        if request.headers.get("content-encoding", "").lower() not in ("", "identity"):
+            raise UnsupportedEncoding("Send the body as it is: no Content-Encoding is accepted here.")
         raw = await _body(request, self.settings.body_seconds_max)
         with self._place():
             return await self._answer(request, raw)

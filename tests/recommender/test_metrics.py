@@ -200,6 +200,7 @@ WRONG = {
     "/api/metrics/top-searches?limit=0": "limit",
     "/api/metrics/daily?start=yesterday": "start",
     "/api/metrics/daily?end=2026-02-30": "end",
+    "/api/metrics/daily?end=0": "end",
     "/api/metrics/daily?start=2026-01-02&end=2026-01-01": "start",
     "/api/metrics/daily?start=2026-01-01&end=2026-04-01": "start",
     "/api/metrics/daily?start=9999-12-31": "start",

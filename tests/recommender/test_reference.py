@@ -182,6 +182,8 @@ def test_a_continent_is_that_of_any_country_of_the_trip(shared: Server, path: st
         (PAGES[0], "cursor", "é"),
         (PAGES[1], "priceMin", "1e-20000"),
         (PAGES[1], "startsFrom", "soon"),
+        (PAGES[1], "startsFrom", "0"),
+        (PAGES[1], "startsUntil", "1800000000"),
         (PAGES[1], "status", "Sold"),
         (PAGES[0], "country", "ISR"),
         (PAGES[0], "typeId", "99999999999"),

@@ -154,6 +154,13 @@ def test_where_trips_are_gone_the_search_is_done_again_and_may_be_a_relaxed_one(
         ({"budget": -1}, "budget"),
         ({"difficulty": 2.5}, "difficulty"),
         ({"session_id": "me"}, "sessionId"),
+        ({"difficulty": True}, "difficulty"),
+        ({"limit": True}, "limit"),
+        ({"month": True}, "month"),
+        ({"budget": True}, "budget"),
+        ({"minDuration": True, "maxDuration": 4}, "minDuration"),
+        ({"preferredTypeId": True}, "preferredTypeId"),
+        ({"preferredThemeIds": [2, True]}, "preferredThemeIds.1"),
     ],
 )
 def test_a_wrong_value_is_refused_and_its_field_named(module: Server, body: dict[str, Any], field: str) -> None:
@@ -173,6 +180,18 @@ def test_a_wrong_value_is_refused_and_its_field_named(module: Server, body: dict
 def test_a_body_that_cannot_be_answered_is_refused(module: Server, raw: bytes, status: int, code: str) -> None:
     answer = module.request("POST", PATH, content=raw)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_an_encoded_body_is_refused_as_such(module: Server) -> None:
+    for encoding, status in (("gzip", 415), ("br", 415), ("identity", 200)):
+        headers = {"content-encoding": encoding, "origin": "https://shop.test"}
+        answer = module.request("POST", PATH, content=b"{}", headers=headers)
+        assert answer.status_code == status
+        assert status == 200 or (answer.json()["code"], "Content-Encoding" in answer.text) == (
+            "unsupported_encoding",
+            True,
+        )
+        assert answer.headers["access-control-allow-origin"] == "*"
 
 
 def test_more_requests_than_can_wait_are_refused_and_may_come_again(
