@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from recommender import seed
+from recommender import answers, reference, seed
 from recommender.answers import Answers
 from schema import db, migrate
-from schema.errors import StorageError
+from schema.errors import Busy, StorageError
 from tests.conftest import Servers
 from tests.ingest.serving import Server, serving
 
@@ -246,6 +246,24 @@ def test_every_route_is_documented(shared: Server) -> None:
     assert {"templateId", "startsFrom", "cursor", "limit", "status"} <= names
 
 
+def test_a_page_may_read_why_it_is_refused_and_other_routes_stay_closed_to_it(shared: Server) -> None:
+    for path, status in (("/api/countries/QQ", 404), ("/api/countries?continent=XX", 422), (f"{PAGES[0]}?a=1", 422)):
+        answer = shared.request("GET", path)
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (status, "*")
+    for path in ("/api/metrics", "/readyz", "/api/v2"):
+        assert "access-control-allow-origin" not in shared.request("GET", path).headers
+
+
+def test_codes_that_are_guessed_are_not_asked_of_postgres_one_by_one(shared: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    rows = reference._rows
+    monkeypatch.setattr(reference, "_rows", lambda *of: asked.append(of[1]) or rows(*of))
+    for first in "QXZ":
+        for second in "ABCDEFGHIJ":
+            shared.request("GET", f"/api/countries/{first}{second}")
+    assert len(asked) <= 8
+
+
 class Clock:
     def __init__(self) -> None:
         self.now = 0.0
@@ -270,6 +288,22 @@ def test_an_answer_is_made_once_a_second_and_never_twice_at_once() -> None:
         return [*found, (await answers.get("a", make)).body]
 
     assert asyncio.run(several()) == [b"1"] * 9 + [b"2", b"3"]
+
+
+def test_where_too_many_answers_are_being_made_another_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "_UNDER_WAY_MAX", 2)
+
+    async def crowd() -> list[bytes]:
+        made = Answers()
+        waiting = [asyncio.ensure_future(made.get(key, lambda: b"made")) for key in "aab"]
+        await asyncio.sleep(0)
+        with pytest.raises(Busy):
+            await made.get("c", lambda: b"made")
+        found = [one.body for one in await asyncio.gather(*waiting)]
+        await asyncio.sleep(0)
+        return [*found, (await made.get("c", lambda: b"made")).body]
+
+    assert asyncio.run(crowd()) == [b"made"] * 4
 
 
 def test_the_last_answer_is_given_while_postgres_is_away_and_an_error_where_there_is_none() -> None:
