@@ -7,8 +7,9 @@ import json
 from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn
 
 from pydantic import (
     BaseModel,
@@ -207,21 +208,43 @@ def _lines(path: Path) -> Iterator[str]:
             yield line.decode("utf-8-sig" if n == 0 else "utf-8")
 
 
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number in JSON: leave the field out, or give a number")
+
+
+def _said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object. Raises ValueError where a field stands in it twice, also by our name and in camelCase."""
+    names: dict[str, str] = {}
+    for name, _ in pairs:
+        ours = _NAMES.get(name, name)
+        if ours in names:
+            both = "twice" if names[ours] == name else f"as {names[ours]!r} too"
+            raise ValueError(f"{name[:40]!r} is given {both}: give it once")
+        names[ours] = name
+    return dict(pairs)
+
+
 def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             try:
-                found = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"), parse_float=Decimal)
+                found = _loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
                 json.dumps(found, ensure_ascii=False, default=str).encode()  # half of a surrogate pair is no text
-            except (ValueError, RecursionError) as error:
+            except (json.JSONDecodeError, UnicodeError, RecursionError) as error:
                 yield number, f"is no JSON in UTF-8: {error}"
+                continue
+            except ValueError as error:
+                yield number, str(error)
                 continue
             if not isinstance(found, dict) or "line" in found:
                 yield number, "is no JSON object of the documented fields"
             else:
                 yield number, _fields(found)
+
+
+_loads = partial(json.loads, parse_float=Decimal, parse_constant=_no_number, object_pairs_hook=_said_once)
 
 
 def _fields(found: dict[str, Any]) -> dict[str, Any]:
