@@ -184,14 +184,8 @@ def test_a_body_that_cannot_be_answered_is_refused(module: Server, raw: bytes, s
 
 def test_an_encoded_body_is_refused_as_such(module: Server) -> None:
     for encoding, status in (("gzip", 415), ("br", 415), ("identity", 200)):
-        headers = {"content-encoding": encoding, "origin": "https://shop.test"}
-        answer = module.request("POST", PATH, content=b"{}", headers=headers)
-        assert answer.status_code == status
-        assert status == 200 or (answer.json()["code"], "Content-Encoding" in answer.text) == (
-            "unsupported_encoding",
-            True,
-        )
-        assert answer.headers["access-control-allow-origin"] == "*"
+        answer = module.request("POST", PATH, content=b"{}", headers={"content-encoding": encoding})
+        assert (answer.status_code, "Content-Encoding" in answer.text) == (status, status == 415)
 
 
 def test_more_requests_than_can_wait_are_refused_and_may_come_again(
