@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 from anyio import CapacityLimiter, to_thread
 
-from schema.errors import StorageError
+from schema.errors import Busy, StorageError
 
 _KEPT_MAX = 128  # of at most some 120 KB
 _AT_ONCE_MAX = 4
+_UNDER_WAY_MAX = 64  # those at once and those that wait for them: some 0.2 s of work
 
 
 class Answer(NamedTuple):
@@ -25,6 +26,11 @@ class Answer(NamedTuple):
     body: bytes
     etag: str
     made_at: float
+
+
+def tag(body: bytes) -> str:
+    """The ETag of these bytes."""
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
 
 
 class Answers:
@@ -38,11 +44,13 @@ class Answers:
         self._limiter: CapacityLimiter | None = None
 
     async def get(self, key: Hashable, make: Callable[[], bytes]) -> Answer:
-        """The answer to `key`, at most `seconds` old. Raises what `make` raises."""
+        """The answer to `key`, at most `seconds` old. Raises what `make` raises, and Busy where too many wait."""
         kept = self._kept.get(key)
         if kept and self._clock() - kept.made_at <= self._seconds:
             return kept
         if key not in self._making:
+            if len(self._making) >= _UNDER_WAY_MAX:
+                raise Busy("Too many different questions at once: ask again.", retry_after_seconds=1)
             task = asyncio.ensure_future(self._make(key, make))
             self._making[key] = task
             task.add_done_callback(lambda _: self._making.pop(key, None))
@@ -57,7 +65,7 @@ class Answers:
             if key in self._kept:
                 return self._kept[key]
             raise
-        answer = Answer(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"', at)
+        answer = Answer(body, tag(body), at)
         self._kept[key] = answer
         self._kept.move_to_end(key)
         while len(self._kept) > _KEPT_MAX:

@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from recommender.catalogue import Known
 from recommender.policy import WEIGHTS
-from recommender.preferences import Preferences
+from recommender.preferences import Preferences, Whole
 from schema.errors import InvalidBody, InvalidRequest
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -26,7 +26,7 @@ class Asking(Preferences):
 
     session_id: UUID | None = None
     anonymous_id: UUID | None = None
-    limit: int = Field(default=WEIGHTS.results, ge=1, le=WEIGHTS.results)
+    limit: Whole = Field(default=WEIGHTS.results, ge=1, le=WEIGHTS.results)
     site_id: str | None = None
     write_key: str | None = None
 

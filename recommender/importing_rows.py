@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -24,6 +23,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from recommender.days import Day
 from schema.errors import BadRows, ConfigError
 
 _OF_TEMPLATE = (
@@ -35,16 +35,7 @@ _REQUIRED = {"template_key", "starts_on", "seats", "company", "type", "countries
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=20_000, pattern=r"^[^\x00]*$")]
 Price = Annotated[Decimal, Field(ge=0, lt=100_000_000, decimal_places=2, allow_inf_nan=False)]
-
-
-def _day(value: object) -> object:
-    """A day and nothing else: pydantic would take a number for seconds since 1970."""
-    if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
-        raise ValueError("is no day like 2027-03-31")
-    return value
-
-
-Day = Annotated[date, BeforeValidator(_day), Field(ge=date(2000, 1, 1), le=date(2199, 12, 31))]
+PlannedDay = Annotated[Day, Field(ge=date(2000, 1, 1), le=date(2199, 12, 31))]
 
 
 class Problem(NamedTuple):
@@ -75,8 +66,8 @@ class ImportRow(BaseModel):
     base_price: Price
     duration_days: int = Field(ge=1, le=365)
     occurrence_key: Name | None = None
-    starts_on: Day
-    ends_on: Day | None = None
+    starts_on: PlannedDay
+    ends_on: PlannedDay | None = None
     price: Price | None = None
     guide: Name | None = None
     seats: int = Field(ge=0, le=100_000)
@@ -217,21 +208,43 @@ def _lines(path: Path) -> Iterator[str]:
             yield line.decode("utf-8-sig" if n == 0 else "utf-8")
 
 
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number in JSON: leave the field out, or give a number")
+
+
+def _said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object. Raises ValueError where a field stands in it twice, also by our name and in camelCase."""
+    names: dict[str, str] = {}
+    for name, _ in pairs:
+        ours = _NAMES.get(name, name)
+        if ours in names:
+            both = "twice" if names[ours] == name else f"as {names[ours]!r} too"
+            raise ValueError(f"{name[:40]!r} is given {both}: give it once")
+        names[ours] = name
+    return dict(pairs)
+
+
 def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             try:
-                found = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"), parse_float=Decimal)
+                found = _loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
                 json.dumps(found, ensure_ascii=False, default=str).encode()  # half of a surrogate pair is no text
-            except (ValueError, RecursionError) as error:
+            except (json.JSONDecodeError, UnicodeError, RecursionError) as error:
                 yield number, f"is no JSON in UTF-8: {error}"
+                continue
+            except ValueError as error:
+                yield number, str(error)
                 continue
             if not isinstance(found, dict) or "line" in found:
                 yield number, "is no JSON object of the documented fields"
             else:
                 yield number, _fields(found)
+
+
+_loads = partial(json.loads, parse_float=Decimal, parse_constant=_no_number, object_pairs_hook=_said_once)
 
 
 def _fields(found: dict[str, Any]) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from typing import Annotated
 from fastapi import FastAPI, Query, Request
 
 from recommender import metrics
+from recommender.days import Day
 from recommender.metrics import DAYS_MAX, Daily, Metrics, Span, TopSearches
 from schema import db, sites
 from schema.db import Connection
 from schema.errors import InvalidRequest, Unauthorized
-from schema.local import is_local
+from schema.local import is_local, names_this_machine
 from schema.settings import Settings
 
 Days = Annotated[int, Query(ge=1, le=DAYS_MAX, description="The site's last so many days, today included.")]
@@ -35,7 +36,7 @@ def add_metrics_routes(app: FastAPI, settings: Settings, clock: Clock = lambda: 
             return metrics.summary(connection, metrics.last_days(connection, site_id, days, clock()))
 
     @app.get("/api/metrics/daily", summary="The same, day by day (read key)")
-    def daily(request: Request, start: date | None = None, end: date | None = None) -> Daily:
+    def daily(request: Request, start: Day | None = None, end: Day | None = None) -> Daily:
         with _figures_of(request, settings) as (connection, site_id):
             span = _between(metrics.last_days(connection, site_id, 7, clock()), start, end)
             return metrics.daily(connection, span)
@@ -48,8 +49,8 @@ def add_metrics_routes(app: FastAPI, settings: Settings, clock: Clock = lambda: 
 
 
 def site_of(request: Request, settings: Settings) -> str:
-    """The site whose figures the request may see: its read key's, or, for this machine without a key, the default one.
-    Raises Unauthorized."""
+    """The site whose figures the request may see: its read key's, or, for this machine without a key and asked for by
+    a loopback name, the default one. Raises Unauthorized."""
     key = _key_in(request)
     if key is not None:
         with db.connect(settings) as connection:  # the reader sees no keys
@@ -58,7 +59,8 @@ def site_of(request: Request, settings: Settings) -> str:
             raise Unauthorized
         return site_id
     names = {name for name, _ in request.headers.raw}
-    if request.client is None or not is_local(request.client.host, names):
+    named = names_this_machine(request.headers.get("host", ""))
+    if request.client is None or not named or not is_local(request.client.host, names):
         raise Unauthorized(_NO_KEY)
     return _DEFAULT_SITE
 

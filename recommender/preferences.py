@@ -7,10 +7,20 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 from pydantic.alias_generators import to_camel
 
 Code = Annotated[str, StringConstraints(pattern="^[A-Za-z]{2}$", to_upper=True)]
+
+
+def _number(value: object) -> object:
+    """Python, and pydantic with it, takes true for 1."""
+    if isinstance(value, bool):
+        raise ValueError("is true or false, where a number belongs")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_number)]
 FILTERS = ("geography", "type", "themes", "duration", "budget", "difficulty", "date")
 
 
@@ -22,18 +32,18 @@ class Preferences(BaseModel):
 
     selected_countries: list[Code] = Field(default=[], max_length=250)
     selected_continents: list[Code] = Field(default=[], max_length=7)
-    preferred_type_id: int | None = Field(default=None, ge=1, le=32_767)
-    preferred_theme_ids: list[Annotated[int, Field(ge=1, le=63)]] = Field(default=[], max_length=3)
-    min_duration: int | None = Field(default=None, ge=1, le=365)
-    max_duration: int | None = Field(default=None, ge=1, le=365)
+    preferred_type_id: Whole | None = Field(default=None, ge=1, le=32_767)
+    preferred_theme_ids: list[Annotated[Whole, Field(ge=1, le=63)]] = Field(default=[], max_length=3)
+    min_duration: Whole | None = Field(default=None, ge=1, le=365)
+    max_duration: Whole | None = Field(default=None, ge=1, le=365)
     budget: Decimal | None = Field(default=None, gt=0, le=10_000_000, decimal_places=2)
-    difficulty: int | None = Field(default=None, ge=1, le=3)
-    year: Literal["all"] | Annotated[int, Field(ge=2000, le=2199)] = "all"
-    month: Literal["all"] | Annotated[int, Field(ge=1, le=12)] = "all"
+    difficulty: Whole | None = Field(default=None, ge=1, le=3)
+    year: Literal["all"] | Annotated[Whole, Field(ge=2000, le=2199)] = "all"
+    month: Literal["all"] | Annotated[Whole, Field(ge=1, le=12)] = "all"
 
     @field_validator("year", "month", mode="before")
     @classmethod
-    def _number(cls, value: object) -> object:
+    def _all(cls, value: object) -> object:
         """A form sends "2027"; null is "all"."""
         if value is None:
             return "all"

@@ -5,7 +5,6 @@ read it, since nothing in it is private.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable
-from datetime import date
 from decimal import Decimal
 from functools import partial
 from typing import Annotated, Literal
@@ -13,9 +12,12 @@ from typing import Annotated, Literal
 from fastapi import FastAPI, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recommender import reference
-from recommender.answers import Answers
+from recommender.answers import Answers, tag
+from recommender.days import Day
 from schema.settings import Settings
 
 Continent = Annotated[
@@ -26,6 +28,8 @@ Id = Annotated[int, Field(ge=1, lt=1 << 63)]
 SmallId = Annotated[int, Field(ge=1, le=32_767)]
 Price = Annotated[Decimal, Field(ge=0, le=100_000_000, decimal_places=2)]
 Answering = Callable[[Request, int, Hashable, Callable[[], bytes]], Awaitable[Response]]
+_PATHS = ("/api/locations", "/api/countries", "/api/guides", "/api/trip-types", "/api/tags", "/api/v2/templates",
+          "/api/v2/occurrences")  # fmt: skip
 _PLACES_SECONDS, _LISTS_SECONDS, _TRIPS_SECONDS = 3600, 60, 5
 
 
@@ -53,20 +57,45 @@ class OccurrencesAsked(_Page):
     template_id: Id | None = None
     guide_id: Id | None = None
     status: list[Literal["Open", "Guaranteed", "Last Places", "Full", "Cancelled"]] | None = None
-    starts_from: date | None = None
-    starts_until: date | None = None
+    starts_from: Day | None = None
+    starts_until: Day | None = None
     price_min: Price | None = None
     price_max: Price | None = None
 
 
+class _Readable:
+    """Lets a page of any origin read what these routes say, also why they refuse."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def readable(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Access-Control-Allow-Origin"] = "*"
+                headers["Access-Control-Expose-Headers"] = "ETag, Retry-After"
+            await send(message)
+
+        ours = scope["type"] == "http" and scope["path"].startswith(_PATHS)
+        await self._app(scope, receive, readable if ours else send)
+
+
 def add_reference_routes(app: FastAPI, settings: Settings) -> None:
     """Put the routes into the app."""
+    app.add_middleware(_Readable)
     answers = Answers()
 
     async def answer(request: Request, seconds: int, key: Hashable, make: Callable[[], bytes]) -> Response:
         return _respond(request, seconds, *(await answers.get(key, make))[:2])
 
+    async def country(request: Request, code: str) -> Response:
+        places = await answers.get("locations", partial(reference.locations, settings))
+        found = reference.country(places.body, code)
+        return _respond(request, _PLACES_SECONDS, found, tag(found))
+
     _add_places(app, settings, answer)
+    _add_country(app, country)
     _add_lists(app, settings, answer)
     _add_trips(app, settings, answer)
 
@@ -82,11 +111,12 @@ def _add_places(app: FastAPI, settings: Settings, answer: Answering) -> None:
         make = partial(reference.countries, settings, continent)
         return await answer(request, _PLACES_SECONDS, ("countries", continent), make)
 
+
+def _add_country(app: FastAPI, found: Callable[[Request, str], Awaitable[Response]]) -> None:
     @app.get("/api/countries/{id}", summary="One country by its ISO 3166 alpha-2 code")
     async def country(request: Request, code: Annotated[str, Path(alias="id")]) -> Response:
         known_by = code.upper() if code.isascii() else code  # "ß" in capitals would be South Sudan
-        make = partial(reference.country, settings, known_by)
-        return await answer(request, _PLACES_SECONDS, ("country", known_by), make)
+        return await found(request, known_by)
 
 
 def _add_lists(app: FastAPI, settings: Settings, answer: Answering) -> None:
@@ -119,8 +149,6 @@ def _respond(request: Request, seconds: int, body: bytes, etag: str) -> Response
     headers = {
         "ETag": etag,
         "Cache-Control": f"public, max-age={seconds}",
-        "Access-Control-Allow-Origin": "*",
-        "Access-Control-Expose-Headers": "ETag",
     }
     if _known(request.headers.get("if-none-match", ""), etag):
         return Response(status_code=304, headers=headers)

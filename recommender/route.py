@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,13 +22,14 @@ from recommender.catalogue import Catalogue
 from recommender.fresh import Fresh
 from recommender.request_log import RequestLog
 from recommender.shown import Trips
-from schema.errors import InvalidBody, SlowSender, StorageError, TooLarge
+from schema.errors import Busy, InvalidBody, SlowSender, StorageError, TooLarge, UnsupportedEncoding
 from schema.settings import Settings
 
 PATH = "/api/v2/recommendations"
 _BODY_BYTES_MAX = 64 << 10
 _USER_AGENT_MAX = 500
 _START_SECONDS = 5.0
+_UNDER_WAY_MAX = 256  # what four connections answer in some 0.2 s; more would only wait until they give up
 SiteOf = Callable[[Request, dict[str, Any]], str]
 
 
@@ -40,6 +41,7 @@ class Recommender:
         self.fresh = Fresh(settings)
         self._site_of = site_of
         self._has_room = has_room
+        self._under_way = 0
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -54,7 +56,25 @@ class Recommender:
             await self._log.close()
 
     async def __call__(self, request: Request) -> Response:
+        if request.headers.get("content-encoding", "").lower() not in ("", "identity"):
+            raise UnsupportedEncoding("Send the body as it is: no Content-Encoding is accepted here.")
         raw = await _body(request, self.settings.body_seconds_max)
+        with self._place():
+            return await self._answer(request, raw)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """One of the requests under way; those whose body is still coming are none, or slow senders would shut the
+        others out. Raises Busy."""
+        if self._under_way >= _UNDER_WAY_MAX:
+            raise Busy("Too many requests at once: send the same one again.", retry_after_seconds=1)
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+
+    async def _answer(self, request: Request, raw: bytes) -> Response:
         began = time.perf_counter_ns()
         catalogue = await self._catalogue()
         wanted = asking.parse(raw, catalogue.known)

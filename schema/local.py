@@ -1,8 +1,9 @@
-"""Who asks from this machine. In: a peer's address and the request's header names. Out: whether it is local."""
+"""Who asks from this machine. In: a peer's address, the request's header names, its Host. Out: whether it is local."""
 
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Container
 from functools import lru_cache
 
@@ -16,6 +17,14 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def names_this_machine(host: str) -> bool:
+    """Whether a Host header, with or without a port, is a loopback name. A browser that was lured here by another name
+    for this address, or a proxy that tells nothing of itself, mostly sends another one."""
+    return (
+        re.fullmatch(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", host.strip(), re.ASCII | re.IGNORECASE) is not None
+    )
 
 
 def is_local(host: str, headers: Container[bytes]) -> bool:

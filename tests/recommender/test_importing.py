@@ -272,3 +272,22 @@ def test_thousands_of_rows_are_stored(load: Import, connection: db.Connection) -
     assert connection.execute("SELECT count(DISTINCT template_id), count(*) FROM trip_occurrences").fetchall() == [
         (600, 6_000)
     ]
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ('"price": NaN', "NaN is no number in JSON"),
+        ('"basePrice": -Infinity', "-Infinity is no number in JSON"),
+        ('"seats": 1, "seats": 2', "'seats' is given twice"),
+        ('"template_key": "a", "templateKey": "b"', "'templateKey' is given as 'template_key' too"),
+        ('"x\\ud800": 1, "x\\ud800": 2', r"'x\ud800' is given twice"),
+    ],
+)
+def test_json_that_could_be_read_in_two_ways_or_none_is_refused_for_what_it_is(
+    tmp_path: Path, more: str, reason: str
+) -> None:
+    path = tmp_path / "trips.jsonl"
+    path.write_text(f"{{{more}}}\n")
+    ((line, said),) = reasons(path)
+    assert (line, said.startswith(reason)) == (1, True), said

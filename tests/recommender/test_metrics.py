@@ -43,10 +43,10 @@ def app(settings: Settings) -> FastAPI:
 def get(app: FastAPI) -> Get:
     async def ask(path: str, host: str, headers: dict[str, str]) -> httpx.Response:
         transport = httpx.ASGITransport(app, client=(host, 50_000))
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as client:
             return await client.get(path, headers=headers)
 
-    return lambda path, host="127.0.0.1", **headers: asyncio.run(ask(path, host, headers))
+    return lambda path, host="127.0.0.1", /, **headers: asyncio.run(ask(path, host, headers))
 
 
 @pytest.fixture
@@ -183,6 +183,9 @@ def test_without_a_right_to_them_figures_stay_closed(get: Get, pipe: Pipeline, p
     refused: list[tuple[str, dict[str, str]]] = [
         (STRANGER, {}),
         ("127.0.0.1", {"x-forwarded-for": STRANGER}),
+        ("127.0.0.1", {"host": "rebound.example"}),
+        ("127.0.0.1", {"host": "localhost.example:8000"}),
+        ("127.0.0.1", {"host": ""}),
         ("127.0.0.1", {"authorization": "Bearer "}),
         ("127.0.0.1", {"x-read-key": "ts_read_" + "A" * 43}),
         ("127.0.0.1", {"x-read-key": key_of(pipe, "default", "write")}),
@@ -191,7 +194,8 @@ def test_without_a_right_to_them_figures_stay_closed(get: Get, pipe: Pipeline, p
     for host, headers in refused:
         answer = get(path, host, **headers)
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized"), headers
-    assert get(path).status_code == 200
+    for name in ("localhost", "LOCALHOST:80", "127.0.0.1:8000", "[::1]:8000"):
+        assert get(path, host=name).status_code == 200
 
 
 WRONG = {
@@ -201,6 +205,7 @@ WRONG = {
     "/api/metrics/top-searches?limit=0": "limit",
     "/api/metrics/daily?start=yesterday": "start",
     "/api/metrics/daily?end=2026-02-30": "end",
+    "/api/metrics/daily?end=0": "end",
     "/api/metrics/daily?start=2026-01-02&end=2026-01-01": "start",
     "/api/metrics/daily?start=2026-01-01&end=2026-04-01": "start",
     "/api/metrics/daily?start=9999-12-31": "start",

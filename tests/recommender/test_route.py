@@ -12,7 +12,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from recommender import asking
+from recommender import asking, route
 from schema import db, stream
 from schema.asked import Asked
 from schema.settings import Settings
@@ -172,6 +172,13 @@ def test_where_trips_are_gone_the_search_is_done_again_and_may_be_a_relaxed_one(
         ({"budget": -1}, "budget"),
         ({"difficulty": 2.5}, "difficulty"),
         ({"session_id": "me"}, "sessionId"),
+        ({"difficulty": True}, "difficulty"),
+        ({"limit": True}, "limit"),
+        ({"month": True}, "month"),
+        ({"budget": True}, "budget"),
+        ({"minDuration": True, "maxDuration": 4}, "minDuration"),
+        ({"preferredTypeId": True}, "preferredTypeId"),
+        ({"preferredThemeIds": [2, True]}, "preferredThemeIds.1"),
     ],
 )
 def test_a_wrong_value_is_refused_and_its_field_named(module: Server, body: dict[str, Any], field: str) -> None:
@@ -191,6 +198,24 @@ def test_a_wrong_value_is_refused_and_its_field_named(module: Server, body: dict
 def test_a_body_that_cannot_be_answered_is_refused(module: Server, raw: bytes, status: int, code: str) -> None:
     answer = module.request("POST", PATH, content=raw)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_an_encoded_body_is_refused_as_such(module: Server) -> None:
+    for encoding, status in (("gzip", 415), ("br", 415), ("identity", 200)):
+        answer = module.request("POST", PATH, content=b"{}", headers={"content-encoding": encoding})
+        assert (answer.status_code, "Content-Encoding" in answer.text) == (status, status == 415)
+
+
+def test_more_requests_than_can_wait_are_refused_and_may_come_again(
+    module: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(route, "_UNDER_WAY_MAX", 0)
+    answer = module.request("POST", PATH, json={}, headers={"origin": "https://shop.test"})
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "busy", "1")
+    assert answer.headers["access-control-allow-origin"] == "*"
+    monkeypatch.setattr(route, "_UNDER_WAY_MAX", 1)
+    for body in ({}, {"limit": 11}, {}):  # each leaves its place, also one that is refused
+        assert module.request("POST", PATH, json=body).status_code in (200, 422)
 
 
 @pytest.mark.parametrize(
