@@ -213,6 +213,49 @@ def test_where_everything_of_a_large_catalogue_changed_the_last_view_stays_until
     assert look(fresh, market) == {first}
 
 
+def test_single_changes_of_a_large_catalogue_are_seen_while_the_bulk_waits_for_a_file(
+    market: Marketplace, at_home: Settings, fresh: Fresh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recommender.fresh._TRIPS_MAX", -1)
+    monkeypatch.setattr("recommender.fresh._TEMPLATES_MAX", 2)
+    trips = market.trips(8)
+    build(at_home, market)
+    assert look(fresh, market) == set(trips)
+    market.sell_out(*trips[:6])
+    market.sell_out(trips[7])
+    assert look(fresh, market) == {*trips[3:7]}  # the single one and three others: twice the limit
+    market.run("UPDATE trip_occurrences SET seats_left = 5, status = 'Open' WHERE occurrence_id = %s", trips[7])
+    assert look(fresh, market) == {*trips[3:]}
+    assert look(fresh, market) == {*trips[3:]}
+    build(at_home, market)
+    assert look(fresh, market) == {*trips[6:]}
+    market.run("INSERT INTO catalogue_changes VALUES (NULL)")
+    market.sell_out(trips[6])
+    assert look(fresh, market) == {trips[7]}
+    assert fresh._owes
+
+
+def test_what_is_owed_is_not_forgotten_when_a_look_fails_after_a_file_was_mapped(
+    market: Marketplace, at_home: Settings, fresh: Fresh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recommender.fresh._TRIPS_MAX", -1)
+    first = market.trips(1)[0]
+    assert look(fresh, market) == {first}
+    with market.connection.transaction():
+        market.run("SELECT set_config('tripstream.bulk', 'on', true)")
+        market.sell_out(first)
+        market.run("INSERT INTO catalogue_changes VALUES (NULL)")
+    assert look(fresh, market) == {first}
+    build(at_home, market)
+    with monkeypatch.context() as failing:
+        failing.setattr(catalogue, "changes", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            fresh.look(market.connection, NOW)
+    assert look(fresh, market) == {first}
+    monkeypatch.setattr("recommender.fresh._PATIENCE_SECONDS", 0.0)
+    assert look(fresh, market) == set()
+
+
 def test_a_file_of_another_database_is_as_good_as_none(
     market: Marketplace, at_home: Settings, fresh: Fresh, servers: Servers
 ) -> None:
