@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -53,6 +54,14 @@ def ids(found: Catalogue | None) -> set[int]:
 def look(fresh: Fresh, market: Marketplace, now: datetime = NOW) -> set[int]:
     fresh.look(market.connection, now)
     return ids(fresh.view)
+
+
+def in_bulk(market: Marketplace, query: str) -> None:
+    """As loaders of many rows do."""
+    with market.connection.transaction():
+        market.run("SELECT set_config('tripstream.bulk', 'on', true)")
+        market.run(query)
+        market.run("INSERT INTO catalogue_changes VALUES (NULL)")
 
 
 def build(settings: Settings, market: Marketplace, now: datetime = NOW) -> bool:
@@ -120,7 +129,7 @@ def test_a_file_is_built_when_it_is_missing_much_changed_or_the_day_did(market: 
     market.run("UPDATE catalogue_changes SET changed_at = changed_at - interval '61 s'")
     assert build(at_home, market)
     assert not build(at_home, market)
-    market.run("UPDATE companies SET name = 'Nearby'")
+    market.run("INSERT INTO catalogue_changes VALUES (NULL)")
     assert build(at_home, market)
     assert build(at_home, market, NOW + timedelta(days=1))
     building.path(at_home).write_bytes(b"torn")
@@ -136,7 +145,7 @@ def test_changes_are_forgotten_when_every_process_had_an_hour_for_them(market: M
     build(at_home, market)
     told = market.run("SELECT count(*), count(*) FILTER (WHERE template_id IS NULL) FROM catalogue_changes")
     assert (kept, told) == ([(6,)], [(3, 1)])  # what the first file had not seen, and that there was more
-    market.run("UPDATE companies SET name = 'Nearby'")
+    market.run("INSERT INTO catalogue_changes VALUES (NULL)")
     build(at_home, market)
     build(at_home, market)
     assert not build(at_home, market)
@@ -165,7 +174,7 @@ def test_a_new_file_takes_the_place_of_the_old_one(market: Marketplace, at_home:
     assert look(fresh, market) == {first}
     second = market.trips(1)[0]
     assert look(fresh, market) == {first, second}
-    market.run("UPDATE companies SET name = 'Nearby'")
+    market.run("INSERT INTO catalogue_changes VALUES (NULL)")
     build(at_home, market)
     assert look(fresh, market) == {first, second}
     assert fresh.view and not fresh.view.snapshot.changed
@@ -197,17 +206,60 @@ def test_a_company_that_closes_and_a_truncate_are_seen_at_the_next_look(
     assert look(fresh, market) == set()
 
 
+def test_only_what_snapshots_hold_of_companies_and_countries_is_a_change(
+    market: Marketplace, settings: Settings
+) -> None:
+    def told(query: str) -> list[int | None]:
+        with psycopg.connect(settings.database_url, autocommit=True) as owner:
+            owner.execute("TRUNCATE catalogue_changes")
+            owner.execute(query)
+            return [one for (one,) in owner.execute("SELECT template_id FROM catalogue_changes ORDER BY 1")]
+
+    first, second = market.template(), market.template()
+    market.run("INSERT INTO companies VALUES (2, 'Other')")
+    third = market.template(company_id=2)
+    assert told("UPDATE companies SET name = name || '!'") == []
+    assert told("UPDATE companies SET is_active = false WHERE company_id = 0") == []
+    assert told("UPDATE companies SET is_active = true") == []
+    assert told("UPDATE companies SET is_active = name NOT LIKE 'Other%'") == [third]
+    assert told("UPDATE companies SET is_active = NOT is_active") == [first, second, third]
+    assert told("UPDATE countries SET name_en = name_en || '!'") == []
+    assert told("UPDATE countries SET continent = 'EU' WHERE country = 'FR'") == []
+    assert told("DELETE FROM countries WHERE country = 'ZZ'") == []
+    assert told("UPDATE countries SET continent = 'AF' WHERE country = 'TR'") == [None]
+    assert told("DELETE FROM countries WHERE country = 'TR'") == [None]
+    assert told("INSERT INTO countries VALUES ('TR', 'T', 'T', 'AS')") == [None]
+
+
+def test_a_template_that_is_just_being_added_is_not_missed_when_its_company_closes(
+    market: Marketplace, settings: Settings
+) -> None:
+    def close() -> None:
+        with db.connect(settings) as closing:
+            closing.execute("UPDATE companies SET is_active = false")
+
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor(1) as aside, psycopg.connect(settings.database_url, autocommit=True) as owner:
+        with market.connection.transaction():
+            added = market.template()
+            closed = aside.submit(close)
+            until(lambda: owner.execute(waits).fetchone() == (1,), "it waits for who adds the template")
+        closed.result(10)
+    told = market.run("SELECT count(*) FROM catalogue_changes WHERE template_id = %s", added)
+    assert told == [(2,)]
+
+
 def test_where_everything_of_a_large_catalogue_changed_the_last_view_stays_until_a_file_comes_or_patience_ends(
     market: Marketplace, at_home: Settings, fresh: Fresh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("recommender.fresh._TRIPS_MAX", -1)
     first = market.trips(1)[0]
     assert look(fresh, market) == {first}
-    market.run("UPDATE companies SET is_active = false")
+    in_bulk(market, "UPDATE companies SET is_active = false")
     assert look(fresh, market) == {first}
     build(at_home, market)
     assert look(fresh, market) == set()
-    market.run("UPDATE companies SET is_active = true")
+    in_bulk(market, "UPDATE companies SET is_active = true")
     assert look(fresh, market) == set()
     monkeypatch.setattr("recommender.fresh._PATIENCE_SECONDS", 0.0)
     assert look(fresh, market) == {first}
@@ -227,7 +279,7 @@ def test_single_changes_of_a_large_catalogue_are_seen_while_the_bulk_waits_for_a
     market.run("UPDATE trip_occurrences SET seats_left = 5, status = 'Open' WHERE occurrence_id = %s", trips[7])
     assert look(fresh, market) == {*trips[3:]}
     assert look(fresh, market) == {*trips[3:]}
-    build(at_home, market)
+    build(at_home, market, NOW + timedelta(days=1))
     assert look(fresh, market) == {*trips[6:]}
     market.run("INSERT INTO catalogue_changes VALUES (NULL)")
     market.sell_out(trips[6])
@@ -241,10 +293,7 @@ def test_what_is_owed_is_not_forgotten_when_a_look_fails_after_a_file_was_mapped
     monkeypatch.setattr("recommender.fresh._TRIPS_MAX", -1)
     first = market.trips(1)[0]
     assert look(fresh, market) == {first}
-    with market.connection.transaction():
-        market.run("SELECT set_config('tripstream.bulk', 'on', true)")
-        market.sell_out(first)
-        market.run("INSERT INTO catalogue_changes VALUES (NULL)")
+    in_bulk(market, "UPDATE trip_occurrences SET seats_left = 0, status = 'Full'")
     assert look(fresh, market) == {first}
     build(at_home, market)
     with monkeypatch.context() as failing:
