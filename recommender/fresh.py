@@ -46,10 +46,10 @@ class Fresh:
         self._codes_at = 0.0
         self._told = False
         self._stopping = threading.Event()
-        self._bell, self._ring = os.pipe()
 
     def start(self) -> None:
         """Begin in a thread, which ends with the process or by `stop`."""
+        self._bell, self._ring = os.pipe()
         self._thread = threading.Thread(target=self._run, name="catalogue", daemon=True)
         self._thread.start()
 
