@@ -84,7 +84,7 @@ def known_codes(connection: Connection) -> Known:
 
 
 def changes(connection: Connection, saw: str) -> tuple[str, list[int | None]]:
-    """What this look saw, and the templates (None: everything) that changed unseen by the last one."""
+    """What this look saw, and the templates (None: everything) that changed since; single ones first."""
     now_saw, found = connection.execute(_SQL["changes"], {"saw": saw}).fetchall()[0]
     return now_saw, found
 

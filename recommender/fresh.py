@@ -3,8 +3,8 @@ Out: `view`, which is replaced whole.
 
 One thread: it maps the newest file, and applies to it the templates that changed since. NOTIFY wakes it, and each
 second it looks by itself, because a notification may be lost. Where much changed it reads a small catalogue anew; of a
-large one it waits for the chore's next file, and reads it as well where none comes. Postgres being away leaves the last
-view in force.
+large one it waits for the chore's next file, and reads it as well where none comes. Meanwhile it owes what changed in
+bulk, which comes with that file, but applies single changes as ever. Postgres being away leaves the last view in force.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import selectors
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from recommender import building, catalogue
@@ -25,7 +25,7 @@ from schema.settings import Settings
 
 _POLL_SECONDS = 1.0
 _PAUSE_SECONDS = 0.25  # what changes meanwhile is applied together: with a thousand templates that took 0.1 s
-_TEMPLATES_MAX = 2000  # of more the next file is waited for
+_TEMPLATES_MAX = 2000  # of more the next file is waited for, while as many again are applied
 _TRIPS_MAX = 100_000  # of more the next file is waited for as well: reading 86,000 of them took 0.1 s
 _PATIENCE_SECONDS = 20.0  # for a file: two of the chore's periods
 _CODES_SECONDS = 30.0
@@ -42,13 +42,14 @@ class Fresh:
         self._file = building.path(settings)
         self._mapped: tuple[int, int] | None = None  # the file's inode and time of change
         self._behind_since: float | None = None
+        self._owes = False  # whether `view` passed over changes, and only a file or a new reading can bring them
         self._codes_at = 0.0
         self._told = False
         self._stopping = threading.Event()
-        self._bell, self._ring = os.pipe()
 
     def start(self) -> None:
         """Begin in a thread, which ends with the process or by `stop`."""
+        self._bell, self._ring = os.pipe()
         self._thread = threading.Thread(target=self._run, name="catalogue", daemon=True)
         self._thread.start()
 
@@ -66,17 +67,17 @@ class Fresh:
     def look(self, connection: Connection, now: datetime) -> None:
         """One look: a newer file, then what changed since. `view` is exchanged where there was anything."""
         base = self._newest(connection, now)
+        owes = self._owes and base is self.view
         saw, found = catalogue.changes(connection, base.origin.saw)
-        template_ids = {one for one in found if one is not None}
-        if None in found or len(template_ids | base.snapshot.changed.keys()) > _TEMPLATES_MAX:
-            base = self._when_behind(connection, base, now)
+        template_ids = [one for one in found if one is not None]
+        owes = owes or None in found or len(base.snapshot.changed.keys() | template_ids) > _TEMPLATES_MAX
+        if owes and not self._may_owe(base):
+            base, owes = catalogue.read(connection, now.date()), False
         else:
-            self._behind_since = None
+            base = _with_changes(connection, base, template_ids, now.date())
             base = base._replace(origin=base.origin._replace(saw=saw))
-            if template_ids:
-                trips = catalogue.trips_of(connection, template_ids, now.date())
-                base = base._replace(snapshot=base.snapshot.with_changes(trips, template_ids))
-        self._adopt(self._with_codes(connection, base, anew=bool(template_ids)))
+        base = self._with_codes(connection, base, anew=bool(template_ids))
+        self._adopt(base, owes=owes)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -121,15 +122,11 @@ class Fresh:
             return catalogue.read(connection, now.date())
         return base
 
-    def _when_behind(self, connection: Connection, base: Catalogue, now: datetime) -> Catalogue:
-        """Go on with a large catalogue as it is until a file comes, but not for ever."""
-        since = self._behind_since or time.monotonic()
+    def _may_owe(self, base: Catalogue) -> bool:
+        """A large catalogue may, until a file comes, but not for ever."""
         is_large = len(base.snapshot.columns.occurrence_id) > _TRIPS_MAX
-        if is_large and time.monotonic() - since <= _PATIENCE_SECONDS:
-            self._behind_since = since
-            return base
-        self._behind_since = None
-        return catalogue.read(connection, now.date())
+        since = self._behind_since
+        return is_large and (since is None or time.monotonic() - since <= _PATIENCE_SECONDS)
 
     def _with_codes(self, connection: Connection, base: Catalogue, *, anew: bool) -> Catalogue:
         """Types and themes tell nobody that they are new; the trips that are of them do."""
@@ -138,10 +135,26 @@ class Fresh:
         self._codes_at = time.monotonic()
         return base._replace(known=catalogue.known_codes(connection))
 
-    def _adopt(self, base: Catalogue) -> None:
+    def _adopt(self, base: Catalogue, *, owes: bool) -> None:
         _ = base.snapshot.until  # it and the parts are made here, and not while a request waits
-        self.view = base
+        if not owes:
+            self._behind_since = None
+        elif self._behind_since is None:
+            self._behind_since = time.monotonic()
+        self.view, self._owes = base, owes
         self.ready.set()
+
+
+def _with_changes(connection: Connection, base: Catalogue, template_ids: list[int], today: date) -> Catalogue:
+    """With as many of the templates as there is room for, the first ones first."""
+    changed = base.snapshot.changed
+    fresh = [one for one in template_ids if one not in changed]
+    room = max(0, 2 * _TEMPLATES_MAX - len(changed))
+    applied = [one for one in template_ids if one in changed] + fresh[:room]
+    if not applied:
+        return base
+    trips = catalogue.trips_of(connection, applied, today)
+    return base._replace(snapshot=base.snapshot.with_changes(trips, applied))
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:

@@ -45,8 +45,9 @@ class Recommender:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """The catalogue's thread and the connections, which are made when they are needed."""
+        """The catalogue's thread, anew each time, and the connections, which are made when they are needed."""
         self._trips, self._log = Trips(self.settings), RequestLog(self.settings, self._has_room)
+        self.fresh = Fresh(self.settings)
         self.fresh.start()
         try:
             yield

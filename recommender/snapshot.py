@@ -31,47 +31,38 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """`watermark` and `built_at` are the builder's: what it has seen, and when. `changed` holds the trips of templates
-    that changed, none for one that went."""
+    """`label` is the builder's: what it wants to know of its file again. `changed` holds the trips of templates that
+    changed, none for one that went."""
 
     columns: Columns
     places: Places
-    watermark: int = 0
-    built_at: int = 0
-    label: str = ""  # the builder's as well: what it wants to know of its file again
+    label: str = ""
     changed: Mapping[int, tuple[Trip, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls, trips: Iterable[Trip], continents: Mapping[str, str], *, watermark: int = 0, built_at: int = 0
-    ) -> Snapshot:
+    def of(cls, trips: Iterable[Trip], continents: Mapping[str, str]) -> Snapshot:
         """From trips, one object each. `continents`: the continent of every country."""
         places = Places.of(continents)
-        return cls(of_trips(trips, places), places, watermark, built_at)
+        return cls(of_trips(trips, places), places)
 
     @classmethod
     def from_columns(
-        cls,
-        templates: TemplateArrays,
-        occurrences: OccurrenceArrays,
-        continents: Mapping[str, str],
-        *,
-        watermark: int = 0,
-        built_at: int = 0,
+        cls, templates: TemplateArrays, occurrences: OccurrenceArrays, continents: Mapping[str, str]
     ) -> Snapshot:
         """From arrays: a million occurrences without an object each."""
         places = Places.of(continents)
-        return cls(of_arrays(templates, occurrences, places), places, watermark, built_at)
+        return cls(of_arrays(templates, occurrences, places), places)
 
-    def with_changes(
-        self, trips: Iterable[Trip], removed_template_ids: Iterable[int] = (), *, watermark: int | None = None
-    ) -> Snapshot:
-        """`trips`: all that the changed templates have now. A template that has none left counts as removed."""
+    def with_changes(self, trips: Iterable[Trip], removed_template_ids: Iterable[int] = ()) -> Snapshot:
+        """`trips`: all that the changed templates have now. A template that has none left counts as removed. Trips to
+        a country that is newer than this snapshot are left out until one is built that knows it."""
         fresh: dict[int, list[Trip]] = {template: [] for template in removed_template_ids}
         for trip in trips:
-            fresh.setdefault(trip.template_id, []).append(trip)
+            of_template = fresh.setdefault(trip.template_id, [])
+            if self.places.numbers.keys() >= set(trip.countries):
+                of_template.append(trip)
         changed = {**self.changed, **{template: tuple(found) for template, found in fresh.items()}}
-        return replace(self, changed=changed, watermark=self.watermark if watermark is None else watermark)
+        return replace(self, changed=changed)
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
@@ -92,8 +83,6 @@ class Snapshot:
         if self.changed:
             raise ValueError("a snapshot with changes is not written: build it anew")
         metadata = {
-            "watermark": self.watermark,
-            "built_at": self.built_at,
             "places": [self.places.countries, self.places.continent_of],
             "label": self.label,
         }
@@ -105,9 +94,7 @@ class Snapshot:
         metadata, columns = snapshot_file.read(path)
         countries, continent_of = metadata["places"]
         places = Places(tuple(countries), tuple(continent_of))
-        return cls(
-            _whole(path, columns), places, metadata["watermark"], metadata["built_at"], metadata.get("label", "")
-        )
+        return cls(_whole(path, columns), places, metadata["label"])
 
 
 def _whole(path: Path, columns: dict[str, NDArray[Any]]) -> Columns:

@@ -55,9 +55,13 @@ WHERE template_id = ANY(%(template_ids)s::bigint[]) AND o.is_active AND t.is_act
 
 -- name: changes
 -- Templates (null: everything) that changed unseen by `saw`, and what this query saw: no change is missed or met twice.
+-- Those of small transactions come first: where much changed, they are applied before what was changed in bulk.
 SELECT pg_current_snapshot()::text, ARRAY(
-    SELECT DISTINCT template_id FROM catalogue_changes WHERE changed_in >= pg_snapshot_xmin(%(saw)s::pg_snapshot)
-        AND NOT pg_visible_in_snapshot(changed_in, %(saw)s::pg_snapshot))
+    SELECT template_id FROM (
+        SELECT template_id, count(*) OVER (PARTITION BY changed_in) AS size FROM catalogue_changes
+        WHERE changed_in >= pg_snapshot_xmin(%(saw)s::pg_snapshot)
+            AND NOT pg_visible_in_snapshot(changed_in, %(saw)s::pg_snapshot)) AS found
+    GROUP BY template_id ORDER BY min(size), template_id)
 
 -- name: unseen
 -- How much a file that saw this much has to be corrected by: templates, whether by everything, and since when, in s.

@@ -313,3 +313,14 @@ def _lost(server: Server) -> float:
     return next(
         float(line.split(" ")[1]) for line in lines if line.startswith("tripstream_recommendation_log_lost_total")
     )
+
+
+def test_an_app_that_starts_a_second_time_sees_changes_again(at_home: Settings, market: Marketplace) -> None:
+    first = market.trips(1)[0]
+    with serving(at_home) as server:
+        settle(server, first)
+    with serving(at_home, server.app) as again:
+        second = market.trips(1, 101)[0]
+        settle(again, first, second)
+        market.sell_out(first)
+        settle(again, second)

@@ -64,6 +64,13 @@ def test_a_country_nobody_knows_is_refused_by_name() -> None:
         Snapshot.of([trip(countries=("FR", "ZZ"))], CONTINENTS)
 
 
+def test_changed_trips_to_a_country_newer_than_the_snapshot_are_left_out() -> None:
+    news = [trip(8, template_id=7, countries=("FR", "ZZ")), trip(5, template_id=6)]
+    after = Snapshot.of(SEVERAL, CONTINENTS).with_changes(news, [7])
+    assert after.changed == {7: (), 6: (news[1],)}
+    assert len(after.parts) == 2
+
+
 def test_every_country_of_the_world_has_a_bit_of_its_own() -> None:
     world = {f"{a}{b}": "EU" if a < "N" else "AS" for a in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" for b in "ABCDEFGHIJ"}
     trips = [trip(number, countries=(country,)) for number, country in enumerate(world, 1)]
@@ -71,10 +78,10 @@ def test_every_country_of_the_world_has_a_bit_of_its_own() -> None:
 
 
 def test_changes_leave_the_snapshot_they_were_made_from_as_it_was() -> None:
-    before = Snapshot.of(SEVERAL, CONTINENTS, watermark=5)
-    after = before.with_changes([trip(8, template_id=7)], [9], watermark=6)
-    assert (before.changed, before.watermark, len(before.parts)) == ({}, 5, 1)
-    assert (after.columns is before.columns, after.watermark, sorted(after.changed)) == (True, 6, [7, 9])
+    before = Snapshot.of(SEVERAL, CONTINENTS)
+    after = before.with_changes([trip(8, template_id=7)], [9])
+    assert (before.changed, len(before.parts)) == ({}, 1)
+    assert (after.columns is before.columns, sorted(after.changed)) == (True, [7, 9])
 
 
 def test_columns_cannot_be_written_to_once_mapped(tmp_path: Path) -> None:

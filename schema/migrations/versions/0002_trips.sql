@@ -118,7 +118,26 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- A company that closes, a country that moves, or a TRUNCATE, concerns many templates: everything changed.
+-- A company that opens or closes concerns its templates; its name is read anew for each answer. The lock waits for those
+-- who are just adding a template of the company: the next statement sees what they added.
+CREATE FUNCTION mark_companies_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('tripstream.bulk', true) = 'on' THEN
+        RETURN NULL;
+    END IF;
+    PERFORM FROM companies JOIN before USING (company_id) JOIN after USING (company_id)
+        WHERE before.is_active <> after.is_active FOR UPDATE OF companies;
+    IF FOUND THEN
+        INSERT INTO catalogue_changes SELECT template_id FROM trip_templates
+            JOIN before USING (company_id) JOIN after USING (company_id) WHERE before.is_active <> after.is_active;
+        PERFORM pg_notify('catalogue', '');
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER changed AFTER UPDATE ON companies REFERENCING OLD TABLE AS before NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION mark_companies_changed();
+
+-- A country that comes, goes or moves, or a TRUNCATE, concerns many templates: everything changed.
 CREATE FUNCTION mark_all_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF current_setting('tripstream.bulk', true) IS DISTINCT FROM 'on' THEN
@@ -127,9 +146,10 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-CREATE TRIGGER changed AFTER UPDATE OR DELETE ON companies FOR EACH STATEMENT EXECUTE FUNCTION mark_all_changed();
-CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON countries
-    FOR EACH STATEMENT EXECUTE FUNCTION mark_all_changed();
+CREATE TRIGGER changed_rows AFTER INSERT OR DELETE ON countries FOR EACH ROW EXECUTE FUNCTION mark_all_changed();
+CREATE TRIGGER changed_place AFTER UPDATE ON countries FOR EACH ROW
+    WHEN ((OLD.country, OLD.continent) IS DISTINCT FROM (NEW.country, NEW.continent))
+    EXECUTE FUNCTION mark_all_changed();
 
 DO $$
 DECLARE
