@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import psycopg
 import pytest
 
-from recommender import asking, route
+from recommender import asking
 from schema import db, stream
 from schema.asked import Asked
 from schema.settings import Settings
@@ -155,88 +154,6 @@ def test_where_trips_are_gone_the_search_is_done_again_and_may_be_a_relaxed_one(
     assert ids(ask(server)) == []
 
 
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ({"limit": 11}, "limit"),
-        ({"min_duration": 0}, "minDuration"),
-        ({"minDuration": 5, "maxDuration": 4}, "maxDuration"),
-        ({"selectedCountries": ["IT", "ITA"]}, "selectedCountries.1"),
-        ({"selectedCountries": ["QQ"]}, "selectedCountries"),
-        ({"selected_continents": ["XX"]}, "selectedContinents"),
-        ({"preferredTypeId": 99}, "preferredTypeId"),
-        ({"preferredThemeIds": [60]}, "preferredThemeIds"),
-        ({"preferredThemeIds": [1, 1, 2, 2]}, "preferredThemeIds"),
-        ({"year": "soon"}, "year"),
-        ({"month": 13}, "month"),
-        ({"budget": -1}, "budget"),
-        ({"difficulty": 2.5}, "difficulty"),
-        ({"session_id": "me"}, "sessionId"),
-        ({"difficulty": True}, "difficulty"),
-        ({"limit": True}, "limit"),
-        ({"month": True}, "month"),
-        ({"budget": True}, "budget"),
-        ({"minDuration": True, "maxDuration": 4}, "minDuration"),
-        ({"preferredTypeId": True}, "preferredTypeId"),
-        ({"preferredThemeIds": [2, True]}, "preferredThemeIds.1"),
-    ],
-)
-def test_a_wrong_value_is_refused_and_its_field_named(module: Server, body: dict[str, Any], field: str) -> None:
-    answer = module.request("POST", PATH, json=body, headers={"origin": "https://shop.test"})
-    assert answer.status_code == 422
-    said = answer.json()
-    assert (said["code"], [one["field"] for one in said["fields"]]) == ("invalid_request", [field])
-    assert said["message"].startswith(f"{field}: ")
-    assert answer.headers["access-control-allow-origin"] == "*"
-
-
-@pytest.mark.parametrize(
-    ("raw", "status", "code"),
-    [(b"{", 400, "invalid_body"), (b"[1]", 400, "invalid_body"), (b"{" + b" " * 70_000 + b"}", 413, "too_large"),
-     (b'{"site_id": "nowhere"}', 401, "unauthorized"), (b'{"writeKey": "guess"}', 401, "unauthorized")],
-)  # fmt: skip
-def test_a_body_that_cannot_be_answered_is_refused(module: Server, raw: bytes, status: int, code: str) -> None:
-    answer = module.request("POST", PATH, content=raw)
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
-
-
-def test_an_encoded_body_is_refused_as_such(module: Server) -> None:
-    for encoding, status in (("gzip", 415), ("br", 415), ("identity", 200)):
-        answer = module.request("POST", PATH, content=b"{}", headers={"content-encoding": encoding})
-        assert (answer.status_code, "Content-Encoding" in answer.text) == (status, status == 415)
-
-
-def test_more_requests_than_can_wait_are_refused_and_may_come_again(
-    module: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(route, "_UNDER_WAY_MAX", 0)
-    answer = module.request("POST", PATH, json={}, headers={"origin": "https://shop.test"})
-    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "busy", "1")
-    assert answer.headers["access-control-allow-origin"] == "*"
-    monkeypatch.setattr(route, "_UNDER_WAY_MAX", 1)
-    for body in ({}, {"limit": 11}, {}):  # each leaves its place, also one that is refused
-        assert module.request("POST", PATH, json=body).status_code in (200, 422)
-
-
-@pytest.mark.parametrize(
-    "raw", [b"", b" ", b"{}", b'{"year": null, "limit": null, "tags": 1}', b'{"selectedCountries": null}']
-)
-def test_nothing_asked_is_everything_wanted(module: Server, raw: bytes) -> None:
-    answer = module.request("POST", PATH, content=raw)
-    assert answer.status_code == 200
-    assert answer.json()["searchType"] == "exploration"
-
-
-def test_any_page_may_ask(module: Server) -> None:
-    headers = {"origin": "https://shop.test", "access-control-request-method": "POST",
-               "access-control-request-headers": "content-type,x-write-key"}  # fmt: skip
-    preflight = module.request("OPTIONS", PATH, headers=headers)
-    assert preflight.status_code == 200
-    assert preflight.headers["access-control-allow-origin"] == "*"
-    answer = module.request("POST", PATH, json={}, headers={"origin": "https://shop.test"})
-    assert answer.headers["access-control-allow-origin"] == "*"
-
-
 def test_a_closed_site_is_asked_with_its_key(server: Server) -> None:
     key = add_site(server.settings, "closed")
     server.look()
@@ -244,12 +161,6 @@ def test_a_closed_site_is_asked_with_its_key(server: Server) -> None:
     ask(server, siteId="closed", writeKey=key)
     assert server.request("POST", PATH, json={}, headers={"x-write-key": key}).status_code == 200
     assert {entry.site_id for entry in logged(server.settings)} == {"closed"}
-
-
-def test_it_is_documented(module: Server) -> None:
-    operation = module.request("GET", "/openapi.json").json()["paths"][PATH]["post"]
-    body = operation["requestBody"]["content"]["application/json"]["schema"]
-    assert {"selectedCountries", "budget", "limit", "sessionId"} <= body["properties"].keys()
 
 
 def test_without_redis_trips_come_all_the_same_and_the_loss_is_counted(
@@ -293,19 +204,6 @@ def test_without_postgres_it_is_busy_and_then_it_answers_again(own_servers: Any,
         assert answer.headers["retry-after"] == "2"
         servers.postgres.start()
         until(lambda: server.request("POST", PATH, json={}).status_code == 200, "it is back", 10)
-
-
-@pytest.fixture(scope="module")
-def module(servers: Servers, own_state: Any) -> Iterator[Server]:
-    """An application that the tests which change nothing share."""
-    with psycopg.connect(servers.postgres.url("postgres"), autocommit=True) as owner:
-        owner.execute("CREATE DATABASE route_shared TEMPLATE tripstream")
-        settings = servers.settings("route_shared", state=own_state())
-        with db.connect(settings) as connection:
-            opened(settings, connection).trips(2)
-        with serving(settings) as running:
-            yield running
-        owner.execute("DROP DATABASE route_shared WITH (FORCE)")
 
 
 def _lost(server: Server) -> float:
