@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -102,15 +102,23 @@ def rollup() -> None:
 
 
 @app.command()
-def migrate() -> None:
+def migrate(
+    demo: Annotated[int, typer.Option(help="Fill a catalogue that never had a trip with so many departures.")] = 0,
+) -> None:
     """Bring the database to this version's schema and publish the registry; needs Postgres' owner."""
+    from recommender import seed
+    from schema import db, sites
     from schema import migrate as migrations  # Alembic
-    from schema import sites
 
     settings = _settings()
     migrations.upgrade(settings)
     sites.announce(settings)
-    console.print(f"the schema is at {migrations.head()}")
+    typer.echo(f"the schema is at {migrations.head()}")
+    if demo:
+        with db.wrapped(), db.connect(settings, "owner") as connection:
+            is_loaded = seed.fill_new(connection, demo, datetime.now(UTC).date())
+        if is_loaded:
+            typer.echo(f"loaded a demo catalogue of {demo} departures")
 
 
 @contextmanager
