@@ -37,6 +37,9 @@ def status() -> None:
         console.print(f"backlog    {queue.batches} batches, oldest {queue.oldest_seconds:.1f} s")
         console.print(f"memory     {queue.memory_share:.0%} of Redis' limit")
         console.print(f"rate       {minute:.1f} events/s over a minute, {hour:.1f} over an hour")
+        console.print(
+            "asked      {} recommendations in an hour, {} without a result".format(*figures.asked(connection))
+        )
         console.print(f"freshness  last stored {_ago(fresh.last_drained)}, newest rolled-up hour {fresh.newest_hour}")
         console.print(f"waiting    {fresh.dirty_hours} hours and {fresh.dirty_days} days for the next rollup")
         _print("events by site and lane", figures.drained(connection))

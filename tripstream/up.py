@@ -107,8 +107,7 @@ def _migrate(settings: Settings, demo: int) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-m", "tripstream", "migrate", f"--demo={demo}"],
         env=environment(settings),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         check=False,
         preexec_fn=die_with_parent(signal.SIGKILL),

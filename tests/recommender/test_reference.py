@@ -8,8 +8,9 @@ from datetime import date
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
-from recommender import seed
+from recommender import documented, seed
 from recommender.answers import Answers
 from schema import db, migrate
 from schema.errors import StorageError
@@ -234,6 +235,26 @@ def test_every_route_is_documented(shared: Server) -> None:
         assert paths[path]["get"]["summary"]
     names = {one["name"] for one in paths[PAGES[1]]["get"]["parameters"]}
     assert {"templateId", "startsFrom", "cursor", "limit", "status"} <= names
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/api/locations", documented.Locations),
+        ("/api/countries", list[documented.Country]),
+        ("/api/countries/IL", documented.Country),
+        ("/api/guides", list[documented.Guide]),
+        ("/api/trip-types", list[documented.Coded]),
+        ("/api/tags", list[documented.Coded]),
+        (PAGES[0], documented.Templates),
+        (PAGES[1], documented.Occurrences),
+    ],
+)
+def test_answers_are_as_documented(shared: Server, path: str, told: Any) -> None:
+    paths = shared.request("GET", "/openapi.json").json()["paths"]
+    operation = paths[path.replace("/IL", "/{id}")]["get"]
+    assert operation["responses"]["200"]["content"]["application/json"]["schema"].keys() & {"$ref", "items"}
+    assert TypeAdapter(told).validate_json(shared.request("GET", path).content)
 
 
 class Clock:

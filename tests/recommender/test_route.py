@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from recommender.documented import Recommendations
 from schema import db, stream
 from schema.asked import Asked
 from schema.settings import Settings
@@ -204,6 +205,14 @@ def test_it_is_documented(module: Server) -> None:
     operation = module.request("GET", "/openapi.json").json()["paths"][PATH]["post"]
     body = operation["requestBody"]["content"]["application/json"]["schema"]
     assert {"selectedCountries", "budget", "limit", "sessionId"} <= body["properties"].keys()
+    told = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    assert told == {"$ref": "#/components/schemas/Recommendations"}
+
+
+def test_an_answer_is_as_documented(module: Server) -> None:
+    answer = module.request("POST", PATH, json={}).content
+    found = Recommendations.model_validate_json(answer)
+    assert found.results and found.results[0].match_details
 
 
 def test_without_redis_trips_come_all_the_same_and_the_loss_is_counted(
