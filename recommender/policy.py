@@ -1,5 +1,6 @@
 """Every weight and threshold of the rules, in one table. In: nothing. Out: WEIGHTS, and the name under which its
-answers are logged: whoever changes a number raises VERSION, so that logged answers say which rules made them.
+answers are logged: whoever changes a number raises VERSION, so that logged answers say which rules made them. The
+README's table of points is generated from it.
 """
 
 from __future__ import annotations
@@ -46,3 +47,23 @@ class Weights(NamedTuple):
 
 
 WEIGHTS = Weights()
+
+
+def table(w: Weights = WEIGHTS) -> str:
+    """The points as a Markdown table, for the README."""
+    rows = (
+        ("every trip that fits", w.base),
+        ("themes asked for: two or more; one; none", w.themes_several, w.themes_one, w.themes_none),
+        ("exactly the difficulty asked for", w.difficulty_exact),
+        (f"duration as asked; at most {w.duration_near_days} days off", w.duration_within, w.duration_near),
+        (
+            f"price within the budget; up to {w.price_close_percent} % of it; up to {w.price_above_percent} %",
+            *(w.price_within, w.price_close, w.price_above),
+        ),
+        ("status Last Places; Guaranteed", w.last_places, w.guaranteed),
+        (f"leaves within {w.soon_days} days", w.soon),
+        ("a country asked for; else a continent asked for", w.country, w.continent),
+        ("found by the relaxed search; of another type besides", w.relaxed, w.relaxed_type),
+    )
+    lines = (f"| {what} | {'; '.join(f'{n:+}' for n in points)} |" for what, *points in rows)
+    return "\n".join(["| what | points |", "|---|---|", *lines])

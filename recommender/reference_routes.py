@@ -15,9 +15,10 @@ from pydantic.alias_generators import to_camel
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from recommender import reference
+from recommender import documented, reference
 from recommender.answers import Answers, tag
 from recommender.days import Day
+from recommender.documented import answers as told
 from schema.settings import Settings
 
 Continent = Annotated[
@@ -101,33 +102,41 @@ def add_reference_routes(app: FastAPI, settings: Settings) -> None:
 
 
 def _add_places(app: FastAPI, settings: Settings, answer: Answering) -> None:
-    @app.get("/api/locations", summary="All continents and countries")
+    @app.get("/api/locations", summary="All continents and countries", responses=told(documented.Locations))
     async def locations(request: Request) -> Response:
         make = partial(reference.locations, settings)
         return await answer(request, _PLACES_SECONDS, "locations", make)
 
-    @app.get("/api/countries", summary="Countries, of one continent or all but Antarctica's")
+    @app.get(
+        "/api/countries",
+        summary="Countries, of one continent or all but Antarctica's",
+        responses=told(list[documented.Country]),
+    )
     async def countries(request: Request, continent: Annotated[Continent, Query()] = None) -> Response:
         make = partial(reference.countries, settings, continent)
         return await answer(request, _PLACES_SECONDS, ("countries", continent), make)
 
 
 def _add_country(app: FastAPI, found: Callable[[Request, str], Awaitable[Response]]) -> None:
-    @app.get("/api/countries/{id}", summary="One country by its ISO 3166 alpha-2 code")
+    @app.get(
+        "/api/countries/{id}",
+        summary="One country by its ISO 3166 alpha-2 code",
+        responses=told(documented.Country),
+    )
     async def country(request: Request, code: Annotated[str, Path(alias="id")]) -> Response:
         known_by = code.upper() if code.isascii() else code  # "ß" in capitals would be South Sudan
         return await found(request, known_by)
 
 
 def _add_lists(app: FastAPI, settings: Settings, answer: Answering) -> None:
-    def add(name: str, summary: str) -> None:
-        @app.get(f"/api/{name}", summary=summary, operation_id=name)
+    def add(name: str, summary: str, row: type) -> None:
+        @app.get(f"/api/{name}", summary=summary, operation_id=name, responses=told(list[row]))  # type: ignore[valid-type]  # of this call
         async def listed(request: Request) -> Response:
             return await answer(request, _LISTS_SECONDS, name, partial(reference.short_list, settings, name))
 
-    add("guides", "Active guides")
-    add("trip-types", "Types of trips")
-    add("tags", "Themes of trips")
+    add("guides", "Active guides", documented.Guide)
+    add("trip-types", "Types of trips", documented.Coded)
+    add("tags", "Themes of trips", documented.Coded)
 
 
 def _add_trips(app: FastAPI, settings: Settings, answer: Answering) -> None:
@@ -136,11 +145,15 @@ def _add_trips(app: FastAPI, settings: Settings, answer: Answering) -> None:
         make = partial(reference.page, settings, name, filters, asked.limit, asked.cursor)
         return await answer(request, _TRIPS_SECONDS, (name, asked.model_dump_json()), make)
 
-    @app.get("/api/v2/templates", summary="Active trips, alphabetical, in pages")
+    @app.get("/api/v2/templates", summary="Active trips, alphabetical, in pages", responses=told(documented.Templates))
     async def templates(request: Request, asked: Annotated[TemplatesAsked, Query()]) -> Response:
         return await paged(request, "templates", asked)
 
-    @app.get("/api/v2/occurrences", summary="Active departures by start, in pages")
+    @app.get(
+        "/api/v2/occurrences",
+        summary="Active departures by start, in pages",
+        responses=told(documented.Occurrences),
+    )
     async def occurrences(request: Request, asked: Annotated[OccurrencesAsked, Query()]) -> Response:
         return await paged(request, "occurrences", asked)
 

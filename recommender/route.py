@@ -19,6 +19,8 @@ from recommender import asking, formatting
 from recommender.answering import answer, asked
 from recommender.asking import Asking
 from recommender.catalogue import Catalogue
+from recommender.documented import Recommendations
+from recommender.documented import answers as told
 from recommender.fresh import Fresh
 from recommender.request_log import RequestLog
 from recommender.shown import Trips
@@ -102,7 +104,11 @@ def add_route(app: FastAPI, recommender: Recommender) -> None:
         PATH,
         summary="Ten trips for these preferences, all of which are optional",
         openapi_extra={"requestBody": body},
-        responses={422: {"description": "A value is wrong; `fields` says which"}},
+        responses={
+            **told(Recommendations),
+            422: {"description": "A value is wrong; `fields` says which"},
+            503: {"description": "Postgres or the catalogue is away; ask again after Retry-After"},
+        },
     )
     async def recommend(request: Request) -> Response:
         return await recommender(request)

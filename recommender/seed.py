@@ -62,7 +62,7 @@ def fill(
     replace: bool = False,
     progress: Callable[[int], None] = lambda _more: None,
 ) -> None:
-    """Make the catalogue, as the owner. `progress` is told how many occurrences more are in.
+    """Make the catalogue, as the owner; of no occurrences an empty one. `progress` is told how many more are in.
 
     Raises ConfigError where there is a catalogue already, unless it is to be replaced.
     """
@@ -74,10 +74,19 @@ def fill(
             _clear(connection)
         elif _there(connection):
             raise ConfigError("there is a catalogue already: --replace deletes it, trips of your own included")
-        _copy_all(connection, occurrences, today, seed, progress)
-        connection.execute(_SQL["restart_ids"])
+        if occurrences:
+            _copy_all(connection, occurrences, today, seed, progress)
+            connection.execute(_SQL["restart_ids"])
         connection.execute("INSERT INTO catalogue_changes VALUES (NULL)")
         connection.execute("SELECT pg_notify('catalogue', '')")
+
+
+def fill_new(connection: Connection, occurrences: int, today: date) -> bool:
+    """Make the catalogue where there never was a trip. Returns whether it did: what was deleted does not come back."""
+    if not connection.execute(_SQL["never_filled"]).fetchall()[0][0] or _there(connection):
+        return False
+    fill(connection, occurrences, today)
+    return True
 
 
 def _there(connection: Connection) -> bool:

@@ -18,7 +18,9 @@ app = typer.Typer()
 
 @app.command()
 def seed(
-    occurrences: Annotated[int, typer.Option(help="Departures; trips a tenth.", min=1, max=10_000_000)] = 10_000,
+    occurrences: Annotated[
+        int, typer.Option(help="Departures; trips a tenth. 0 with --replace: none.", min=0, max=10_000_000)
+    ] = 10_000,
     replace: Annotated[bool, typer.Option(help="Delete the catalogue that is there.")] = False,
     seed: Annotated[int, typer.Option(help="Another number makes another catalogue.")] = 1,
 ) -> None:

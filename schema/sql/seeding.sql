@@ -9,6 +9,10 @@ LOCK TABLE trip_templates IN SHARE ROW EXCLUSIVE MODE
 SELECT EXISTS (SELECT FROM trip_templates) OR EXISTS (SELECT FROM companies) OR EXISTS (SELECT FROM guides)
     OR EXISTS (SELECT FROM trip_types) OR EXISTS (SELECT FROM tags)
 
+-- name: never_filled
+-- Whether no trip was ever there: ids that were given away stay so when their rows are deleted.
+SELECT NOT is_called FROM trip_templates_template_id_seq
+
 -- name: restart_ids
 -- Whatever is added later gets the next id.
 SELECT (SELECT setval(pg_get_serial_sequence('companies', 'company_id'), max(company_id)) FROM companies),

@@ -8,8 +8,9 @@ from datetime import date
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
-from recommender import reference, seed
+from recommender import documented, reference, seed
 from schema import db, migrate
 from tests.conftest import Servers
 from tests.ingest.serving import Server, serving
@@ -249,6 +250,26 @@ def test_a_page_may_read_why_it_is_refused_and_other_routes_stay_closed_to_it(sh
         assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (status, "*")
     for path in ("/api/metrics", "/readyz", "/api/v2"):
         assert "access-control-allow-origin" not in shared.request("GET", path).headers
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/api/locations", documented.Locations),
+        ("/api/countries", list[documented.Country]),
+        ("/api/countries/IL", documented.Country),
+        ("/api/guides", list[documented.Guide]),
+        ("/api/trip-types", list[documented.Coded]),
+        ("/api/tags", list[documented.Coded]),
+        (PAGES[0], documented.Templates),
+        (PAGES[1], documented.Occurrences),
+    ],
+)
+def test_answers_are_as_documented(shared: Server, path: str, told: Any) -> None:
+    paths = shared.request("GET", "/openapi.json").json()["paths"]
+    operation = paths[path.replace("/IL", "/{id}")]["get"]
+    assert operation["responses"]["200"]["content"]["application/json"]["schema"].keys() & {"$ref", "items"}
+    assert TypeAdapter(told).validate_json(shared.request("GET", path).content)
 
 
 def test_codes_that_are_guessed_are_not_asked_of_postgres_one_by_one(

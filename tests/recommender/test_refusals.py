@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from recommender import route
+from recommender.documented import Recommendations
 from schema import db
 from tests.conftest import Servers
 from tests.ingest.serving import Server, serving
@@ -103,6 +104,14 @@ def test_it_is_documented(module: Server) -> None:
     operation = module.request("GET", "/openapi.json").json()["paths"][PATH]["post"]
     body = operation["requestBody"]["content"]["application/json"]["schema"]
     assert {"selectedCountries", "budget", "limit", "sessionId"} <= body["properties"].keys()
+    told = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    assert told == {"$ref": "#/components/schemas/Recommendations"}
+
+
+def test_an_answer_is_as_documented(module: Server) -> None:
+    answer = module.request("POST", PATH, json={}).content
+    found = Recommendations.model_validate_json(answer)
+    assert found.results and found.results[0].match_details
 
 
 @pytest.fixture(scope="module")

@@ -98,6 +98,20 @@ def test_one_row_says_that_everything_changed_and_later_rows_get_later_ids(owner
     assert added == [(31,)]
 
 
+def test_a_new_catalogue_is_filled_once_and_never_again(owner: db.Connection) -> None:
+    assert seed.fill_new(owner, 20, TODAY)
+    assert not seed.fill_new(owner, 30, TODAY)
+    seed.fill(owner, 0, TODAY, replace=True)
+    assert not any(contents(owner).values())
+    assert not seed.fill_new(owner, 20, TODAY)
+
+
+def test_a_catalogue_that_someone_began_is_left_alone(owner: db.Connection) -> None:
+    owner.execute("INSERT INTO companies (name) VALUES ('Mine')")
+    assert not seed.fill_new(owner, 20, TODAY)
+    assert not contents(owner)["trip_templates"]
+
+
 def test_what_breaks_half_way_leaves_nothing(owner: db.Connection) -> None:
     def stop(_: int) -> None:
         raise KeyboardInterrupt
