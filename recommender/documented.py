@@ -1,5 +1,5 @@
-"""What /docs says of answers that are made as bytes. In: nothing. Out: models that only describe; tests hold
-the answers to them.
+"""What /docs says of answers that are made as bytes. In: nothing. Out: models that only describe; tests hold the
+answers to them.
 """
 
 from __future__ import annotations
