@@ -17,10 +17,10 @@ from bench.measured import Measured
 from bench.rounds import FULL, Scale, by_turns
 from bench.servers import Servers, free_port, web
 from bench.traffic import Habits
-from schema import db
+from schema import db, sketch
 from schema.event import now
 from schema.settings import Settings
-from workers import rollup, sketch
+from workers import rollup
 
 _EVENTS = 100_000
 _HOUR_MS = 3_600_000

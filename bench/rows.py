@@ -6,7 +6,7 @@ less is better.
 
 from __future__ import annotations
 
-from bench import accepting, crowd, draining, endtoend, latency, memory, rollup, singles, size
+from bench import accepting, asking, crowd, draining, endtoend, latency, memory, recommending, rollup, singles, size
 from bench.measured import Row
 
 ROWS = (
@@ -19,6 +19,11 @@ ROWS = (
     Row("plain", "single events end to end, over the plain pipeline", "×", 2.5, 4, singles.against_plain),
     Row("inserts", "end to end, over one INSERT and counters per event", "×", 20, 40, singles.against_inserts),
     Row("rollup", "an hour of 100,000 events rolled up", "s", 1, 0.3, rollup.measure),
+    Row("engine_100k", "recommend, 100,000 occurrences, engine, p95", "ms", 1, 0.5, recommending.hundred_thousand),
+    Row("engine_1m", "recommend, 1,000,000 occurrences, engine, p95", "ms", 5, 2.5, recommending.million),
+    Row("relaxed_100k", "the same, with the wider search", "ms", 3, 1.5, recommending.hundred_thousand_relaxed),
+    Row("relaxed_1m", "the same, with the wider search", "ms", 15, 7.5, recommending.million_relaxed),
+    Row("asking", "recommend over HTTP, 200 requests/s while events come, p99", "ms", 20, 8, asking.measure),
     Row("size", "stored size per million events", "MB", 450, 300, size.stored),
     Row("queued", "queued size in Redis per event", "B", 500, 300, size.queued),
     Row("memory", "whole idle stack, resident (PSS)", "MB", 450, 300, memory.measure),

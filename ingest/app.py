@@ -37,7 +37,7 @@ class Ingest(FastAPI):
         self.settings = settings
         super().__init__(title="Tripstream", version="0.1.0", docs_url=None, redoc_url=None, **options)
         self.add_exception_handler(HTTPException, _answer_http)
-        self.add_exception_handler(TripstreamError, _answer_error)
+        self.add_exception_handler(TripstreamError, answer_error)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         hot = self.hot.get(scope["path"]) if scope["type"] == "http" else None
@@ -57,7 +57,8 @@ async def _answer_http(_: Request, error: Any) -> JSONResponse:
     return JSONResponse({"code": code, "message": str(error.detail)}, error.status_code, error.headers)
 
 
-async def _answer_error(_: Request, error: Any) -> JSONResponse:
+async def answer_error(_: Request, error: Any) -> JSONResponse:
+    """An error of our tree, as every route answers it."""
     headers = {} if error.retry_after_seconds is None else {"Retry-After": str(error.retry_after_seconds)}
     return JSONResponse({"code": error.code, "message": error.message}, error.status, headers)
 

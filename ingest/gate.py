@@ -22,13 +22,13 @@ from starlette.types import Scope
 from ingest.rules import Context
 from schema import registry
 from schema.errors import Busy, Forbidden, Unauthorized
+from schema.local import is_local
 from schema.registry import Registry, SiteRule
 from schema.settings import Settings
 
 _SAMPLE_SECONDS = 0.25
 _REGISTRY_EVERY = 4  # samples: a change of the registry is in force within a second
 _TOO_MANY = "Too many requests at once. Send the same batch again."
-_FORWARDED = (b"x-forwarded-for", b"forwarded", b"x-real-ip")
 logger = logging.getLogger("tripstream.ingest")
 
 
@@ -193,21 +193,10 @@ def capped_network(host: str) -> str | None:
     return ip_prefix(host) if mapped.is_global else None
 
 
-@lru_cache(maxsize=65_536)
-def is_loopback(host: str) -> bool:
-    """Whether an address is this machine's own."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _is_open(site: SiteRule, scope: Scope, header: dict[bytes, bytes]) -> bool:
-    """A request that some proxy forwarded does not count as local, whoever delivered it."""
     if site.open_to != "loopback":
         return site.open_to == "everyone"
-    host = (scope.get("client") or ("",))[0]
-    return is_loopback(host) and not any(name in header for name in _FORWARDED)
+    return is_local((scope.get("client") or ("",))[0], header)
 
 
 def _key_in(header: dict[bytes, bytes]) -> str | None:

@@ -77,6 +77,12 @@ def rates(connection: Connection) -> tuple[float, float]:
     return last_minute / 60, last_hour / 3600
 
 
+def asked(connection: Connection) -> tuple[int, int]:
+    """Requests for recommendations in the last hour, and how many of them had no result."""
+    requests, empty = connection.execute(_SQL["asked"]).fetchall()[0]
+    return requests, empty
+
+
 def schema_version(connection: Connection) -> tuple[str | None, int]:
     """The migration applied last, and Postgres' own version number."""
     row = connection.execute(_SQL["version"]).fetchone()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, LiteralString
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -19,6 +19,13 @@ from schema.settings import Settings
 
 Role = Literal["owner", "tripstream_writer", "tripstream_reader"]
 Connection = psycopg.Connection[TupleRow]
+
+# What every connection begins with, given its statements' limit and its role.
+SESSION: LiteralString = (
+    "SELECT set_config('synchronous_commit', 'on', false), set_config('statement_timeout', %s, false),"
+    " set_config('idle_in_transaction_session_timeout', '60s', false), set_config('TimeZone', 'UTC', false),"
+    " set_config('role', %s, false)"
+)
 
 
 @contextmanager
@@ -66,12 +73,7 @@ def wrapped() -> Iterator[None]:
 
 def _prepare(connection: Connection, role: Role, statement_seconds_max: int) -> None:
     try:
-        connection.execute(
-            "SELECT set_config('synchronous_commit', 'on', false), set_config('statement_timeout', %s, false),"
-            " set_config('idle_in_transaction_session_timeout', '60s', false), set_config('TimeZone', 'UTC', false),"
-            " set_config('role', %s, false)",
-            (f"{statement_seconds_max}s", "none" if role == "owner" else role),
-        )
+        connection.execute(SESSION, (f"{statement_seconds_max}s", "none" if role == "owner" else role))
     except (psycopg.errors.InvalidParameterValue, psycopg.errors.InsufficientPrivilege) as error:
         raise StorageError(f"the role {role} is missing: run `tripstream migrate` as Postgres' owner") from error
     except psycopg.Error as error:

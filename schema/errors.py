@@ -6,6 +6,8 @@ Messages are written for the caller: no SQL, no stack, no secret, and no value t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class TripstreamError(Exception):
     """Something went wrong inside Tripstream; the log has the details."""
@@ -35,6 +37,39 @@ class InvalidEvent(TripstreamError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class InvalidRequest(TripstreamError):
+    """A value of the request is wrong."""
+
+    code = "invalid_request"
+    status = 422
+
+    def __init__(self, message: str | None = None, *, fields: Sequence[tuple[str, str]] = ()) -> None:
+        self.fields = fields
+        super().__init__(message or "; ".join(f"{name}: {why}" for name, why in fields) or None)
+
+
+class BadRows(TripstreamError):
+    """Nothing was imported."""
+
+    code = "bad_rows"
+    status = 422
+    shown_max = 50
+
+    def __init__(self, message: str | None = None, *, problems: Sequence[tuple[int, str]] = ()) -> None:
+        self.problems = sorted(problems)
+        lines = [f"line {line}: {reason}" for line, reason in self.problems[: self.shown_max]]
+        if more := len(self.problems) - len(lines):
+            lines.append(f"and {more} more")
+        told = [f"nothing was imported, for {len(problems)} reasons:", *lines]
+        super().__init__(message or ("\n".join(told) if problems else None))
+
+
+class NoSnapshot(TripstreamError):
+    """The file is not a snapshot of the catalogue, or not a whole one."""
+
+    code = "no_snapshot"
 
 
 class Unauthorized(TripstreamError):

@@ -57,6 +57,13 @@ class Settings(BaseSettings):
         SecretStr(""),
         "Key for calls that change things. Empty: embedded start makes one in the state directory.",
     )
+    demo_occurrences: int = _setting(
+        10_000,
+        "Departures of the demo catalogue that the first `make up` on the embedded Postgres loads. 0: none.",
+        "departures",
+        ge=0,
+        le=1_000_000,
+    )
 
     batch_events_max: int = _setting(100, "Events in one native batch.", "events", ge=1, le=10_000)
     body_bytes_max: int = _setting(1 << 20, "Body, as sent and once decompressed.", "bytes", ge=1024, le=64 << 20)

@@ -60,6 +60,25 @@ def add_site(connection: db.Connection, site: dict[str, Any]) -> str:
     return key
 
 
+def add_key(connection: db.Connection, site_id: str, role: str) -> str:
+    """Make one more key of a site, shown once like the first. Raises ConfigError for a site or role that is none."""
+    key = new_key(role)
+    try:
+        connection.execute(load("sites")["add_key"], {"key_hash": key_hash(key), "site_id": site_id, "role": role})
+    except psycopg.errors.ForeignKeyViolation:
+        raise ConfigError(f"there is no site {site_id!r}: see `tripstream site list`") from None
+    except psycopg.errors.CheckViolation:
+        raise ConfigError(f"{role!r} is no role: keys are for read or write") from None
+    return key
+
+
+def of_read_key(connection: db.Connection, key: str) -> str | None:
+    """The site whose figures this key may read."""
+    row = connection.execute(load("sites")["read_key"], {"key_hash": key_hash(key)}).fetchone()
+    found: str | None = row[0] if row else None
+    return found
+
+
 def listed(connection: db.Connection) -> list[dict[str, Any]]:
     """Every site with its rules and what it has been sent."""
     with connection.cursor(row_factory=dict_row) as cursor:

@@ -1,9 +1,11 @@
 """The queue between accept and drain. Every Redis key of the event path is documented here and touched only here.
 
     ev:{k}              stream     lane k: one entry a batch. Fields: v (format), s (site), b (batch id, 16 bytes),
-                                   n (events), d (Batch.pack()). Consumer group "pg", one consumer, "drain". Entries
-                                   are deleted once stored, so XLEN is the backlog. Never trimmed (MAXLEN destroyed
-                                   pending and unread entries when measured).
+                                   n (events), d (Batch.pack()); or one answered request for recommendations: k
+                                   ("request"; events where missing), b (its request id), n 0, d (Asked.pack()).
+                                   Consumer group "pg", one consumer, "drain". Entries are deleted once stored, so
+                                   XLEN is the backlog. Never trimmed (MAXLEN destroyed pending and unread entries
+                                   when measured).
     ev:lanes            set        every lane that was ever appended to, so that a removed one is still drained
     accepted:{site}     hash       field "events": how many were promised; grows in the script that appends them. Field
                                    "base": what Postgres had mirrored is in there (or Redis was emptied since)
@@ -28,18 +30,21 @@ import msgspec
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from schema.asked import Asked
 from schema.event import MICROSECOND, Batch, derived_id
 
 GROUP = "pg"
 CONSUMER = "drain"
 FORMAT = b"1"
+REQUEST = b"request"
 LANES_KEY = "ev:lanes"
 _YEAR_10000 = 253_402_300_800 * MICROSECOND
 
 
 class Entry(NamedTuple):
-    """One stream entry. `batch` is None where the payload could not be read; `payload` then says what was there,
-    and is empty where the entry was deleted after its rows were stored."""
+    """One stream entry: a batch of events, or an answered request for recommendations. Both are None where the payload
+    could not be read; `payload` then says what was there, and is empty where the entry was deleted after its rows were
+    stored."""
 
     entry_id: str
     site_id: str
@@ -47,6 +52,7 @@ class Entry(NamedTuple):
     events: int
     batch: Batch | None
     payload: bytes
+    asked: Asked | None = None
 
 
 class Packed(NamedTuple):
@@ -96,6 +102,11 @@ end
 for i = counts, #ARGV, 3 do redis.call('HINCRBY', ARGV[i], ARGV[i + 1], ARGV[i + 2]) end
 """
 
+_APPEND_ASKED = """
+redis.call('SADD', 'ev:lanes', string.sub(ARGV[1], 4))
+redis.call('XADD', ARGV[1], '*', 'v', '1', 'k', 'request', 's', ARGV[2], 'b', ARGV[3], 'n', 0, 'd', ARGV[4])
+"""
+
 _FORGET_LANE = "return redis.call('XLEN', ARGV[1]) == 0 and redis.call('SREM', ARGV[2], ARGV[3]) + 1 or 0"
 
 
@@ -122,6 +133,11 @@ def arguments(batches: Sequence[Packed], rejected: Iterable[tuple[str, Mapping[s
 def append(client: Any, lane: int, batch: Batch) -> Any:
     """Make a promise of one batch, through a client or into a pipeline."""
     return client.eval(APPEND, 0, *arguments([pack(lane, batch)], []))
+
+
+def append_asked(client: Any, lane: int, asked: Asked) -> Any:
+    """Queue one answered request, through a client, synchronous or not, or into a pipeline. It moves no `accepted`."""
+    return client.eval(_APPEND_ASKED, 0, f"ev:{lane}", asked.site_id, asked.request_id.bytes, asked.pack())
 
 
 def accepted(redis: Redis, sites: Iterable[str]) -> dict[str, int]:
@@ -313,6 +329,8 @@ def _entry(lane: int, entry_id: bytes, fields: Mapping[bytes, bytes] | None) -> 
     """Read one entry; whatever is wrong with it stays inside it. One that was deleted has no payload."""
     header = fields or {}
     payload = header.get(b"d") or (msgspec.msgpack.encode(header) if header else b"")
+    if header.get(b"k") == REQUEST and (asked := _asked(header, payload)) is not None:
+        return Entry(entry_id.decode(), asked.site_id, asked.request_id, 0, None, payload, asked)
     batch = _batch(header, payload)
     if batch is not None:
         return Entry(entry_id.decode(), batch.site_id, batch.batch_id, len(batch.events), batch, payload)
@@ -327,10 +345,19 @@ def _entry(lane: int, entry_id: bytes, fields: Mapping[bytes, bytes] | None) -> 
 def _batch(header: Mapping[bytes, bytes], payload: bytes) -> Batch | None:
     """The entry's batch, if it is one whose receipt Postgres can hold; its events may still be anything."""
     try:
-        batch = Batch.unpack(payload) if header.get(b"v") == FORMAT else None
+        batch = Batch.unpack(payload) if header.get(b"v") == FORMAT and b"k" not in header else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return batch if batch and "\0" not in batch.site_id and 0 <= batch.received_at < _YEAR_10000 else None
+
+
+def _asked(header: Mapping[bytes, bytes], payload: bytes) -> Asked | None:
+    """The same for an answered request."""
+    try:
+        asked = Asked.unpack(payload) if header.get(b"v") == FORMAT else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return asked if asked and "\0" not in asked.site_id and 0 <= asked.requested_at < _YEAR_10000 else None
 
 
 def _value(answer: Any) -> Any:

@@ -1,4 +1,5 @@
-"""Builders of events and batches, for every test. In: what differs from the ordinary. Out: wire dicts, Events, Batches.
+"""Builders of events, batches and requests for recommendations, for every test. In: what differs from the ordinary.
+Out: wire dicts, Events, Batches, Asked.
 
 Deterministic: the n-th event is the same event in every test and every run. `...` leaves a wire field out.
 """
@@ -9,6 +10,7 @@ import json
 from typing import Any
 from uuid import UUID
 
+from schema.asked import Asked, Shown
 from schema.event import MICROSECOND, Batch, Event
 
 T0 = 1_767_225_600 * MICROSECOND  # 2026-01-01T00:00:00Z, the moment at which canonical events happen
@@ -16,7 +18,7 @@ SECOND, MINUTE, HOUR, DAY = (MICROSECOND * n for n in (1, 60, 3600, 86_400))
 
 
 def uid(kind: int, n: int = 0) -> UUID:
-    """The n-th id of a kind: 1 events, 2 sessions, 3 visitors, 4 batches; whatever else a test wants."""
+    """The n-th id of a kind: 1 events, 2 sessions, 3 visitors, 4 batches, 5 requests; whatever else a test wants."""
     return UUID(int=kind << 96 | 0x4000 << 64 | 0x8 << 60 | n)
 
 
@@ -57,3 +59,30 @@ def batch(*events: Event, n: int = 0, **overrides: Any) -> Batch:
         "events": list(events) or [canonical(n)],
     }
     return Batch(**values | overrides)
+
+
+def shown(*scores: int, **overrides: Any) -> list[Shown]:
+    """Results in order: trip 101 with the first score, and so on."""
+    return [Shown(100 + n, 10 + n, n, score, **overrides) for n, score in enumerate(scores, 1)]
+
+
+def asked(n: int = 0, **overrides: Any) -> Asked:
+    """The n-th answered request, n seconds after T0: two results, found without relaxation."""
+    values: dict[str, Any] = {
+        "site_id": "default",
+        "request_id": uid(5, n),
+        "requested_at": T0 + n * SECOND,
+        "preferences": '{"selected_countries": ["IT"], "budget": "900.50"}',
+        "filters": ["geography", "budget"],
+        "search_type": "focused_search",
+        "policy_id": "rules",
+        "policy_version": 1,
+        "results": shown(80, 60),
+        "primary_count": 2,
+        "relaxed_count": 0,
+        "total_candidates": 2,
+        "response_time_us": 1500,
+        "session_id": uid(2),
+        "anonymous_id": uid(3),
+    }
+    return Asked(**values | overrides)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from recommender import policy
 from schema import settings, stream
 
 ROOT = Path(__file__).parents[1]
@@ -239,10 +240,17 @@ def test_whatever_is_silenced_says_why() -> None:
     assert bare <= SILENCED.keys(), bare - SILENCED.keys()
 
 
-def test_the_readme_shows_every_setting() -> None:
-    shown = re.search(r"<!-- settings -->\n(.*?)\n<!-- /settings -->", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert shown, "README.md has no <!-- settings --> … <!-- /settings -->"
-    assert shown[1].strip() == settings.table()
+def generated(what: str) -> str:
+    """What stands between the README's marks."""
+    marked = rf"<!-- {what} -->\n(.*?)\n<!-- /{what} -->"
+    shown = re.search(marked, (ROOT / "README.md").read_text(), re.DOTALL)
+    assert shown, f"README.md has no <!-- {what} --> … <!-- /{what} -->"
+    return shown[1].strip()
+
+
+def test_the_readme_shows_every_setting_and_the_points_of_the_rules() -> None:
+    assert generated("settings") == settings.table()
+    assert generated("policy") == policy.table()
 
 
 def test_the_readme_and_the_changelog_are_there_and_link_to_what_is() -> None:

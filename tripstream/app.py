@@ -4,24 +4,38 @@ Postgres. Stateless: run as many as needed.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import psycopg
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from prometheus_client import REGISTRY
 from pydantic import BaseModel
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ingest.app import Ingest, accepting, add_service_routes
+from ingest.app import Ingest, accepting, add_service_routes, answer_error
+from recommender import route
+from recommender.evaluation_route import add_evaluation_routes
+from recommender.metrics_routes import add_metrics_routes
+from recommender.reference_routes import add_reference_routes
+from recommender.route import Recommender
 from reports import status
 from reports.lately import lately
 from reports.metrics import Pipeline
 from schema import db, migrate
 from schema import settings as config
-from schema.errors import TripstreamError, Unauthorized
+from schema.errors import InvalidRequest, TripstreamError, Unauthorized
 from schema.settings import Settings
 from tripstream.docs import add_docs
+
+_WRONG_FIELDS_MAX = 20
+logger = logging.getLogger("tripstream.recommender")
 
 
 class Processed(BaseModel):
@@ -40,16 +54,71 @@ def create(settings: Settings | None = None) -> Ingest:
     async def lifespan(app: Ingest) -> AsyncIterator[None]:
         pipeline = Pipeline(chosen)
         REGISTRY.register(pipeline)
-        async with accepting(app) as gate:
-            app.state.gate = gate
+        async with accepting(app) as gate, recommender.open():
+            app.state.gate, app.state.recommender = gate, recommender
             yield
         REGISTRY.unregister(pipeline)
 
     app = Ingest(chosen, lifespan=lifespan)
     add_service_routes(app, _not_ready(chosen))
+    app.add_exception_handler(RequestValidationError, _answer_validation)
+    app.add_exception_handler(InvalidRequest, _answer_invalid)
     _add_admin_routes(app, chosen)
+    recommender = add_recommendations(app, chosen)
+    add_evaluation_routes(app, chosen, lambda: recommender.fresh.view, require_admin)
+    add_metrics_routes(app, chosen)
+    add_reference_routes(app, chosen)
     add_docs(app)
     return app
+
+
+def add_recommendations(app: Ingest, settings: Settings) -> Recommender:
+    """The route for trips, which any page may post to; the sites' own rules hold, as they do for events."""
+
+    def site_of(request: Request, named: dict[str, Any]) -> str:
+        gate = app.state.gate
+        if gate.registry is None:  # Redis was away from the start: trips come all the same, and nothing is logged
+            return "default"
+        site_id: str = gate.context(request.scope, dict(request.scope["headers"]), named, 0).site_id
+        return site_id
+
+    def has_room() -> bool:
+        gate = app.state.gate
+        return gate.registry is not None and bool(gate.memory_share < settings.redis_share_max)
+
+    recommender = Recommender(settings, site_of, has_room)
+    route.add_route(app, recommender)
+    app.hot[route.PATH] = CORSMiddleware(
+        _directly(app, recommender),
+        allow_origins=["*"],
+        allow_methods=["POST"],
+        allow_headers=["content-type", "authorization", "x-write-key", "apikey"],
+        expose_headers=["retry-after"],
+        max_age=86_400,
+    )
+    return recommender
+
+
+def _directly(app: Ingest, recommender: Recommender) -> ASGIApp:
+    """The route without FastAPI's middleware and router, which took as long as the rules; they get other methods."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "POST":
+            await FastAPI.__call__(app, scope, receive, send)
+            return
+        request = Request(scope, receive)
+        try:
+            response = await recommender(request)
+        except InvalidRequest as error:
+            response = await _answer_invalid(request, error)
+        except TripstreamError as error:
+            response = await answer_error(request, error)
+        except Exception:
+            logger.exception("unexpected error while recommending")
+            response = await answer_error(request, TripstreamError())
+        await response(scope, receive, send)
+
+    return serve
 
 
 def _add_admin_routes(app: FastAPI, settings: Settings) -> None:
@@ -61,6 +130,26 @@ def _add_admin_routes(app: FastAPI, settings: Settings) -> None:
         with db.wrapped():
             done = process.process_events(settings)
         return Processed(success=True, processed=done.events, aggregated_days=done.days)
+
+
+async def _answer_validation(request: Request, error: Any) -> JSONResponse:
+    """What FastAPI refused, as we say it."""
+    return await _answer_invalid(request, InvalidRequest(fields=[_wrong_field(one) for one in error.errors()]))
+
+
+async def _answer_invalid(_: Request, error: Any) -> JSONResponse:
+    """What is wrong with which field, under the names that were sent; without the values."""
+    fields = [{"field": name, "message": why} for name, why in error.fields[:_WRONG_FIELDS_MAX]]
+    message = f"{fields[0]['field']}: {fields[0]['message']}" if fields else error.message
+    return JSONResponse({"code": error.code, "message": message, "fields": fields}, error.status)
+
+
+def _wrong_field(error: dict[str, Any]) -> tuple[str, str]:
+    """One of pydantic's errors, whose place begins with body, query or path, and has the byte of broken JSON."""
+    where, *place = error["loc"]
+    if error["type"] == "json_invalid":
+        place = []
+    return ".".join(map(str, place)) or where, error["msg"].removeprefix("Value error, ")
 
 
 def require_admin(request: Request, settings: Settings) -> None:

@@ -12,7 +12,15 @@ import typer
 
 from schema import settings as settings_module
 from schema.errors import ConfigError, TripstreamError
-from tripstream import database_commands, figure_commands, replay_commands, run_commands, site_commands
+from tripstream import (
+    catalogue_commands,
+    database_commands,
+    evaluation_commands,
+    figure_commands,
+    replay_commands,
+    run_commands,
+    site_commands,
+)
 
 # Commands import what they need when they run: `tripstream dsn` answers in 0.3 s, and the drain never loads FastAPI.
 
@@ -65,7 +73,14 @@ def admin_key() -> None:
     typer.echo(connect(settings_module.load()).admin_key.get_secret_value())
 
 
-for _commands in (database_commands, run_commands, figure_commands, replay_commands):
+for _commands in (
+    database_commands,
+    run_commands,
+    catalogue_commands,
+    figure_commands,
+    evaluation_commands,
+    replay_commands,
+):
     app.add_typer(_commands.app)
 app.add_typer(site_commands.site, name="site")
 app.add_typer(site_commands.deadletters, name="deadletters")

@@ -14,6 +14,7 @@ import psycopg
 from redis import Redis
 from redis.exceptions import RedisError
 
+from recommender import building
 from reports import status
 from schema import db, migrate, stream
 from schema.db import Connection
@@ -25,6 +26,7 @@ from workers.clock import CHORES, Chore
 _FREE_BYTES_MIN = 2 << 30
 _CLOCK_SKEW_SECONDS_MAX = 2.0
 _CHORE_SECONDS_LATE = 300
+_SNAPSHOT_HOURS_MAX = 25
 
 
 class Finding(NamedTuple):
@@ -38,7 +40,8 @@ class Finding(NamedTuple):
 
 def examine(settings: Settings) -> list[Finding]:
     """Every check, in the order in which to mend what is broken."""
-    return [*_guarded("Postgres", _postgres, settings), *_guarded("Redis", _redis, settings), *_disk(settings)]
+    servers = [*_guarded("Postgres", _postgres, settings), *_guarded("Redis", _redis, settings)]
+    return [*servers, *_snapshot(settings), *_disk(settings)]
 
 
 def _guarded(what: str, checks: Callable[[Settings], Iterator[Finding]], settings: Settings) -> Iterator[Finding]:
@@ -72,6 +75,13 @@ def _pipeline(connection: Connection) -> Iterator[Finding]:
     )
     advice = "is the clock running? `tripstream status` shows the last run of the chore `partitions`"
     yield Finding("next month's partitions", None if months != "0" else True, f"{months} missing", advice)
+    requests = _value(
+        connection,
+        "SELECT to_regclass('recommendation_requests_'"
+        " || to_char(now() AT TIME ZONE 'UTC' + interval '1 month', 'YYYY_MM')) IS NOT NULL",
+    )
+    there = requests == "True"
+    yield Finding("next month's requests", there or None, "partition there" if there else "partition missing", advice)
     ticks = {row["chore"]: row for row in status.chores(connection)}
     for chore in CHORES:
         yield _chore(chore, ticks.get(chore.name))
@@ -155,6 +165,18 @@ def _disk(settings: Settings) -> Iterator[Finding]:
         free = shutil.disk_usage(settings.state).free
         advice = "free disk space: Postgres and Valkey stop accepting writes when it is full"
         yield Finding("free disk", free > _FREE_BYTES_MIN, f"{free >> 30} GiB at {settings.state}", advice)
+
+
+def _snapshot(settings: Settings) -> Iterator[Finding]:
+    """The file is made anew each day, and whenever much has changed."""
+    path = building.path(settings)
+    hours = (time.time() - path.stat().st_mtime) / 3600 if path.exists() else None
+    found = f"none at {path}" if hours is None else f"made {hours:.1f} h ago, {path}"
+    advice = (
+        "is the chore `snapshot` running with this TRIPSTREAM_STATE? Until then each web process here reads the whole "
+        "catalogue by itself"
+    )
+    yield Finding("catalogue snapshot", (hours is not None and hours < _SNAPSHOT_HOURS_MAX) or None, found, advice)
 
 
 def _schema_version(connection: Connection) -> tuple[str | None, int]:

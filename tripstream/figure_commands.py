@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -37,6 +37,9 @@ def status() -> None:
         console.print(f"backlog    {queue.batches} batches, oldest {queue.oldest_seconds:.1f} s")
         console.print(f"memory     {queue.memory_share:.0%} of Redis' limit")
         console.print(f"rate       {minute:.1f} events/s over a minute, {hour:.1f} over an hour")
+        console.print(
+            "asked      {} recommendations in an hour, {} without a result".format(*figures.asked(connection))
+        )
         console.print(f"freshness  last stored {_ago(fresh.last_drained)}, newest rolled-up hour {fresh.newest_hour}")
         console.print(f"waiting    {fresh.dirty_hours} hours and {fresh.dirty_days} days for the next rollup")
         _print("events by site and lane", figures.drained(connection))
@@ -102,15 +105,23 @@ def rollup() -> None:
 
 
 @app.command()
-def migrate() -> None:
+def migrate(
+    demo: Annotated[int, typer.Option(help="Fill a catalogue that never had a trip with so many departures.")] = 0,
+) -> None:
     """Bring the database to this version's schema and publish the registry; needs Postgres' owner."""
+    from recommender import seed
+    from schema import db, sites
     from schema import migrate as migrations  # Alembic
-    from schema import sites
 
     settings = _settings()
     migrations.upgrade(settings)
     sites.announce(settings)
-    console.print(f"the schema is at {migrations.head()}")
+    typer.echo(f"the schema is at {migrations.head()}")
+    if demo:
+        with db.wrapped(), db.connect(settings, "owner") as connection:
+            is_loaded = seed.fill_new(connection, demo, datetime.now(UTC).date())
+        if is_loaded:
+            typer.echo(f"loaded a demo catalogue of {demo} departures")
 
 
 @contextmanager

@@ -96,7 +96,7 @@ def drain(
             stop.wait(2)
         if until_empty or stop.wait(0.2):
             break
-    typer.echo(f"{total} events drained")
+    typer.echo(f"{total} events and requests drained")
 
 
 def _settings(*needed: str) -> Settings:

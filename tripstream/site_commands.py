@@ -51,6 +51,22 @@ def add(
     typer.echo(key)
 
 
+@site.command("key")
+def key(
+    site_id: Annotated[str, typer.Argument(help="The site's id.")],
+    role: Annotated[str, typer.Option(help="What it is for: read (figures) or write (events).")] = "read",
+) -> None:
+    """Make one more key of a site and print it, once."""
+    from schema import sites, stream
+
+    with _postgres(role="owner") as (connection, settings):
+        made = sites.add_key(connection, site_id, role)
+        with stream.connect(settings.streams_url) as redis:
+            sites.publish(settings, redis)
+    console.print(f"a {role} key of site {site_id}, shown only now:")
+    typer.echo(made)
+
+
 @site.command("list")
 def list_() -> None:
     """List sites."""
@@ -82,7 +98,7 @@ def show(dead_letter_id: int) -> None:
         letter = letters.show(connection, dead_letter_id)
     raw = letter.pop("raw")
     if letter["event"] is None:
-        letter["raw_base64"] = raw
+        letter |= {"raw_base64": raw, "not_replayable": letters.why_kept(letter)}
     typer.echo(msgspec.json.format(msgspec.json.encode(letter, enc_hook=str), indent=2).decode())
 
 

@@ -43,15 +43,16 @@ def up(settings: Settings) -> int:
         stack.callback(claim(settings.state, running.LOCK).release)
         running.withdraw(settings)  # left by a start that was killed
         listener = stack.enter_context(serve.listen(settings))
+        is_ours = not settings.database_url
         servers, settings = _start_servers(settings, stack)
         settings = settings.model_copy(update={"admin_key": _admin_key(settings)})
-        _migrate(settings)
+        loaded = _migrate(settings, settings.demo_occurrences if is_ours else 0)
         running.announce(settings)
         stack.callback(running.withdraw, settings)
         supervisor = Supervisor(servers, layers(settings, listener), environment(settings))
         # Closed when stopping begins: what connects after the last web process has ended is refused, and not left to
         # wait for nobody while the servers stop.
-        return asyncio.run(supervisor.run(partial(_summary, supervisor, settings), stopping=listener.close))
+        return asyncio.run(supervisor.run(partial(_summary, supervisor, settings, loaded), stopping=listener.close))
     return 130  # interrupted while starting
 
 
@@ -100,19 +101,20 @@ def _start_servers(settings: Settings, stack: ExitStack) -> tuple[list[Server], 
     return servers, settings.model_copy(update=update)
 
 
-def _migrate(settings: Settings) -> None:
-    """In a process of its own: Alembic and psycopg would hold 35 MB here for as long as everything runs."""
+def _migrate(settings: Settings, demo: int) -> list[str]:
+    """In a process of its own: Alembic and psycopg would hold 35 MB here for as long as everything runs. Returns what
+    it says of trips that it loaded."""
     done = subprocess.run(
-        [sys.executable, "-m", "tripstream", "migrate"],
+        [sys.executable, "-m", "tripstream", "migrate", f"--demo={demo}"],
         env=environment(settings),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         check=False,
         preexec_fn=die_with_parent(signal.SIGKILL),
     )
     if done.returncode:
         raise StorageError(done.stderr.strip().split("\n")[-1].removeprefix("tripstream: "))
+    return done.stdout.splitlines()[1:]
 
 
 def _admin_key(settings: Settings) -> SecretStr:
@@ -175,12 +177,13 @@ def _script() -> str:
     return str(script.relative_to(Path.cwd()) if script.is_relative_to(Path.cwd()) else script)
 
 
-def _summary(supervisor: Supervisor, settings: Settings) -> None:
+def _summary(supervisor: Supervisor, settings: Settings, loaded: list[str]) -> None:
     host = _reachable(settings.host)
     shown = f"[{host}]" if ":" in host else host
     lines = (
         f"Tripstream is up on http://{shown}:{settings.port}",
         f"data, logs and admin key: {settings.state}",
+        *(f"{line}; to remove it: {_script()} seed --replace --occurrences 0" for line in loaded),
         f"look inside: {_script()} psql; {_script()} status",
         "stop: Ctrl-C",
     )

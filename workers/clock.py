@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import NamedTuple
 
 from redis import Redis
@@ -28,10 +29,11 @@ logger = logging.getLogger("tripstream.clock")
 
 
 class Chore(NamedTuple):
-    """One line of the table. `offset` shifts the slots, `catch_up` bounds how many missed ones are made up for."""
+    """One line of the table. `offset` shifts the slots, `catch_up` bounds how many missed ones are made up for. The
+    function of another room is named, like RQ's jobs: nothing is imported for it but by the worker that runs it."""
 
     name: str
-    function: Callable[[Settings], None]
+    function: Callable[[Settings], None] | str
     every: timedelta
     offset: timedelta = timedelta(0)
     catch_up: int = 1
@@ -40,6 +42,14 @@ class Chore(NamedTuple):
     def slot(self, at: datetime) -> datetime:
         """The slot that `at` lies in."""
         return _EPOCH + (at - _EPOCH - self.offset) // self.every * self.every + self.offset
+
+    def run(self, settings: Settings) -> None:
+        """Do it."""
+        if isinstance(self.function, str):
+            module, _, name = self.function.rpartition(".")
+            getattr(import_module(module), name)(settings)
+        else:
+            self.function(settings)
 
 
 def _roll_up(settings: Settings) -> None:
@@ -52,6 +62,7 @@ def _roll_up(settings: Settings) -> None:
 CHORES = (
     Chore("mirror", upkeep.mirror, timedelta(seconds=15)),
     Chore("rollup", _roll_up, timedelta(minutes=1)),
+    Chore("snapshot", "recommender.building.build", timedelta(seconds=10)),
     Chore("prune", upkeep.prune, timedelta(minutes=15)),
     Chore("partitions", upkeep.partitions, timedelta(days=1), offset=timedelta(hours=2), catch_up=3),
 )
@@ -99,7 +110,7 @@ def run_chore(settings: Settings, name: str, slot: str) -> None:
         connection.execute(_SQL["began"], tick)
         error = "killed or unreachable"
         try:
-            _BY_NAME[name].function(settings)
+            _BY_NAME[name].run(settings)
             error = ""
         except Exception as raised:
             error = f"{type(raised).__name__}: {raised}".split("\n", 1)[0][:500]

@@ -26,6 +26,8 @@ from workers.store import add_drained, known_events, write
 from workers.verify import REPLAYS
 
 _SQL = load("deadletters")
+_UNREADABLE = "it cannot be read as an event"
+_REQUEST = "an answered request is kept to look at; it cannot be replayed"
 
 
 class Replay(NamedTuple):
@@ -53,13 +55,20 @@ def show(connection: Connection, dead_letter_id: int) -> dict[str, Any]:
     return row | {"raw": raw, "event": msgspec.json.decode(raw) if readable else None}
 
 
+def why_kept(letter: dict[str, Any]) -> str | None:
+    """Why a letter, as shown, can be neither patched nor replayed; None for an event. Only requests hold no events."""
+    if letter["event"] is not None:
+        return None
+    return _UNREADABLE if letter["events"] else _REQUEST
+
+
 def patch(connection: Connection, dead_letter_id: int, changes: dict[str, Any]) -> Event:
     """Change fields of a dead event; null clears one. Raises NotFound, or InvalidEvent naming the wrong field."""
     with connection.transaction():
         letter = show(connection, dead_letter_id)
-        if letter["event"] is None or letter["state"] != "dead":
-            why = "cannot be read as an event" if letter["event"] is None else f"is {letter['state']} already"
-            raise InvalidEvent("not_patchable", f"Dead letter {dead_letter_id} {why}.")
+        why = why_kept(letter) or (f"it is {letter['state']} already" if letter["state"] != "dead" else None)
+        if why is not None:
+            raise InvalidEvent("not_patchable", f"Dead letter {dead_letter_id} cannot be patched: {why}.")
         merged = {k: v for k, v in (letter["event"] | changes).items() if v is not None}
         try:
             event = from_json(msgspec.json.encode(merged))
@@ -88,7 +97,7 @@ def _replay(connection: Connection, dead_letter_id: int, settings: Settings) -> 
         seen = show(connection, dead_letter_id)
         staged = _staged(seen)
         if staged is None:
-            return Replay(dead_letter_id, "dead", "it cannot be read as an event")
+            return Replay(dead_letter_id, "dead", why_kept(seen) or _UNREADABLE)
         dictionaries.learn(connection, [staged])
         with connection.transaction():
             letter = show(connection, dead_letter_id)

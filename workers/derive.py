@@ -1,5 +1,5 @@
-"""Counters and rollups, computed anew from events beside the live ones. In: the events table. Out: temporary tables
-named like the live ones, which verify compares and rebuild puts in place.
+"""Counters and rollups, computed anew beside the live ones. In: events and requests for recommendations. Out: temporary
+tables named like the live ones, which verify compares and rebuild puts in place.
 
 The queries are the drain's and the rollup's own: temporary names come first in the search path, so `stage` is a view
 over events and every counter table a shadow. One REPEATABLE READ transaction: nothing is seen half-way.
@@ -76,9 +76,35 @@ DERIVED = (
     Derived("daily_events", ("site_id", "date", "event_type_id"), _FIGURES),
     Derived("weekly_events", ("site_id", "date", "event_type_id"), _FIGURES),
     Derived("monthly_events", ("site_id", "date", "event_type_id"), _FIGURES),
+    Derived(
+        "recommendation_daily",
+        ("site_id", "date"),
+        (
+            "requests",
+            "relaxed_requests",
+            "empty_requests",
+            "low_score_requests",
+            "sessions",
+            "response_us_sum",
+            "response_us_max",
+            "response_us_histogram",
+            "top_score_sum",
+            "top_score_count",
+            "used",
+            "searches",
+            "by_position",
+            "impressions",
+            "clicks",
+            "contacts",
+            "bookings",
+        ),
+    ),
 )
-_SHADOWED = (*(table.name for table in DERIVED), "dirty_hours", "dirty_days")
-_STEPS = ("store_users", "store_sessions", "store_trips", "mark_hours", "mark_days")
+_SHADOWED = (*(table.name for table in DERIVED), "dirty_hours", "dirty_days", "dirty_recommendation_days")
+_STEPS = (
+    *(load("drain")[step] for step in ("store_users", "store_sessions", "store_trips", "mark_hours", "mark_days")),
+    *(load("requests")[step] for step in ("mark_answered", "mark_every_asked")),
+)
 
 
 @contextmanager
@@ -94,7 +120,7 @@ def derived(connection: Connection, progress: Progress) -> Iterator[None]:
                 connection.execute(shadow.format(sql.Identifier(name), live))
             for done, step in enumerate(_STEPS):
                 progress("counters", done, len(_STEPS))
-                connection.execute(load("drain")[step])
+                connection.execute(step)
             progress("counters", len(_STEPS), len(_STEPS))
             rollup.roll(connection, lambda done, total: progress("rollups", done, total))
             yield
@@ -145,5 +171,9 @@ def replace(connection: Connection, table: Derived) -> None:
 def _unlike(stored: dict[str, object] | None, recomputed: dict[str, object] | None) -> str:
     if stored is None or recomputed is None:
         return "is missing" if stored is None else "should not be there"
-    unlike = [f"{k} is {v}, should be {recomputed[k]}" for k, v in stored.items() if v != recomputed[k]]
+    unlike = [
+        f"{k}: the sketch differs" if str(v).startswith("\\x") else f"{k} is {v}, should be {recomputed[k]}"
+        for k, v in stored.items()
+        if v != recomputed[k]
+    ]
     return "; ".join(unlike) or "visitors' sketch differs"

@@ -25,7 +25,7 @@ from schema.settings import Settings
 from schema.stream import Entry
 from workers.copying import make_tables
 from workers.resolve import Dictionaries, Staged
-from workers.store import Outcome, Poison, add_drained, store_entries, write
+from workers.store import Outcome, Poison, add_drained, asked_in, store_entries, write
 
 LOCK_SPACE = 7_415  # first key of the lanes' advisory locks; the second is the lane
 _TRIES_MAX = 5
@@ -53,7 +53,8 @@ class Drain:
         make_tables(connection)
 
     def run_once(self, block_ms: int = 0) -> int:
-        """Drain what one read brings: what a drain that died left behind comes first. Returns events drained."""
+        """Drain what one read brings: what a drain that died left behind comes first. Returns events and requests
+        drained."""
         alone = stream.deliveries_max(self.redis, self.lane) > _DELIVERIES_MAX
         entries = stream.read_pending(self.redis, self.lane, 1 if alone else self._entries)
         deadly = False
@@ -77,12 +78,13 @@ class Drain:
         for chunk in chunks(entries, self.settings.drain_events_max):
             outcomes = list(store(chunk))
             stream.forget(self.redis, self.lane, [entry.entry_id for entry in chunk])
-            drained += sum(outcome.events for outcome in outcomes)
+            drained += sum(outcome.taken for outcome in outcomes)
             self._slide(outcomes)
         return drained
 
     def run_until_empty(self, deadline: Callable[[], bool] = lambda: False) -> int:
-        """Drain until nothing is left that this drain may take, or `deadline` says stop. Returns events drained."""
+        """Drain until nothing is left that this drain may take, or `deadline` says stop. Returns events and requests
+        drained."""
         total = 0
         while not deadline():
             before = self._backlog()
@@ -115,6 +117,7 @@ class Drain:
             started = time.perf_counter()
             try:
                 self._dictionaries.learn(self.connection, staged)
+                self._dictionaries.learn_requests(self.connection, asked_in(chunk, poisoned))
                 with self.connection.transaction():
                     outcome, per_site = store_entries(
                         self.connection, chunk, poisoned, self._dictionaries, self.settings
@@ -133,13 +136,13 @@ class Drain:
     def _bury_whole(self, chunk: Sequence[Entry]) -> Iterator[Outcome]:
         """Keep every event of these entries as a dead letter, without looking at it: whoever looked died."""
         why = Poison(f"more than {_DELIVERIES_ALONE_MAX} drains died of it", None)
-        yield self._commit(chunk, {(e.batch_id, ordinal): why for e in chunk for ordinal in range(e.events)})
+        yield self._commit(chunk, {(e.batch_id, ordinal): why for e in chunk for ordinal in range(e.events or 1)})
 
     def _find_poison(self, entry: Entry, error: psycopg.Error) -> dict[tuple[UUID, int], Poison]:
-        """Which events of one entry Postgres refuses; all of them where none can be told apart."""
+        """Which events of one entry Postgres refuses; all of them where none can be told apart. A request is one."""
         events = [] if entry.batch is None else [Staged(event, entry.batch) for event in entry.batch.events]
         found = {(entry.batch_id, ordinal): poison for ordinal, poison in self._bisect(events, 0)}
-        return found or {(entry.batch_id, ordinal): _poison(error) for ordinal in range(entry.events)}
+        return found or {(entry.batch_id, ordinal): _poison(error) for ordinal in range(entry.events or 1)}
 
     def _bisect(self, events: Sequence[Staged], offset: int) -> Iterator[tuple[int, Poison]]:
         error = self._rehearse(events)
@@ -196,15 +199,16 @@ def lane_lock(connection: Connection, lane: int, *, wait: bool = False) -> Itera
 
 
 def chunks(entries: Sequence[Entry], events_max: int) -> Iterator[list[Entry]]:
-    """Entries in order, at most `events_max` events together; an entry larger than that stands alone."""
+    """Entries in order, at most `events_max` events or requests together; an entry larger than that stands alone."""
     chunk: list[Entry] = []
     size = 0
     for entry in entries:
-        if chunk and size + entry.events > events_max:
+        weight = entry.events or 1
+        if chunk and size + weight > events_max:
             yield chunk
             chunk, size = [], 0
         chunk.append(entry)
-        size += entry.events
+        size += weight
     if chunk:
         yield chunk
 

@@ -48,7 +48,7 @@ def run_chore(name: str, slot: str) -> None:
 
 
 def drain_plainly(settings: Settings, seconds_max: float | None = None, lanes: list[int] | None = None) -> int:
-    """Drain every lane that can be locked until it is empty, without RQ. Returns events drained."""
+    """Drain every lane that can be locked until it is empty, without RQ. Returns events and requests drained."""
     until = None if seconds_max is None else time.monotonic() + seconds_max
     total = 0
     with stream.connect(settings.streams_url) as redis:

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import psycopg
 
+from schema.asked import Asked
 from schema.db import Connection
 from schema.event import MICROSECOND, Batch, Event
 from schema.sql import load
@@ -68,6 +69,7 @@ class Dictionaries:
         self.texts: defaultdict[str, dict[str | None, int]] = defaultdict(dict)  # by site
         self.stage_types: dict[str, str] = {}
         self._months: set[tuple[str, int, int]] = set()
+        self._request_months: set[tuple[int, int]] = set()
 
     def learn(self, connection: Connection, staged: Sequence[Staged]) -> None:
         """Make sure that every name in `staged` has its id and every row its partition."""
@@ -85,6 +87,14 @@ class Dictionaries:
         self._learn_agents(connection, agents - self.agents.keys())
         self._learn_texts(connection, staged)
         self._make_months(connection, staged)
+
+    def learn_requests(self, connection: Connection, asked: Sequence[Asked]) -> None:
+        """The same for requests for recommendations: their user agents and their months."""
+        self._learn_agents(connection, {one.user_agent for one in asked if one.user_agent} - self.agents.keys())
+        for on in sorted({moment(one.requested_at).date() for one in asked}):
+            if (on.year, on.month) not in self._request_months:
+                connection.execute("SELECT ensure_request_month(%s)", (on,))
+                self._request_months.add((on.year, on.month))
 
     def _learn_types(self, connection: Connection, names: set[str]) -> None:
         if names:

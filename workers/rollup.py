@@ -1,4 +1,5 @@
-"""Recomputes the hours and days that changed. In: dirty marks and events. Out: rollup rows, replaced whole.
+"""Recomputes the hours and days that changed. In: dirty marks, events and requests for recommendations. Out: rollup
+rows, replaced whole.
 
 One REPEATABLE READ transaction takes the marks it sees and writes what they stand for: a crash leaves marks and rows
 as they were, a drain that commits meanwhile leaves a new mark, and a second rollup waits for the first.
@@ -6,19 +7,21 @@ as they were, a drain that commits meanwhile leaves a new mark, and a second rol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from itertools import groupby
+from operator import add
 from typing import Any, NamedTuple
 
 from psycopg import IsolationLevel
 from psycopg import errors as pg
 from psycopg.rows import dict_row
 
+from schema import sketch
 from schema.db import Connection
 from schema.sql import load
-from workers import sketch
+from workers import recommendation_rollup
 
 _SQL = load("rollup")
 _LOCK = "tripstream.rollup"
@@ -26,12 +29,16 @@ _TRIES_MAX = 5
 _BUCKETS_MAX = 50
 
 
+Bucket = dict[str, Any]
+
+
 class Family(NamedTuple):
-    """One table of figures: which query claims its buckets, and which replace a bucket's rows."""
+    """One table of figures: which query claims its buckets, which replace a bucket's rows, and what is in those."""
 
     claim: str
     clear: str
     add: str
+    figures: Callable[[Connection, Bucket], Iterable[dict[str, Any]]]
 
 
 class Span(NamedTuple):
@@ -43,8 +50,15 @@ class Span(NamedTuple):
     add: str
 
 
-HOURS = Family("claim_hours", "clear_hour", "add_hour")
-DAYS = Family("claim_days", "clear_day", "add_day")
+def _of_events(connection: Connection, bucket: Bucket) -> Iterator[dict[str, Any]]:
+    for event_type_id, events, sessions, visitors in connection.execute(_SQL["bucket"], bucket).fetchall():
+        figures = {"event_type_id": event_type_id, "events": events, "sessions": sessions}
+        yield figures | {"visitors": sketch.of(visitors)}
+
+
+HOURS = Family("claim_hours", "clear_hour", "add_hour", _of_events)
+DAYS = Family("claim_days", "clear_day", "add_day", _of_events)
+REQUEST_DAYS = Family("claim_request_days", "clear_request_day", "add_request_day", recommendation_rollup.figures)
 
 
 def _monday(day: date) -> date:
@@ -62,24 +76,25 @@ SPANS = (
 
 
 class Rolled(NamedTuple):
-    """How many hours and site days were computed again."""
+    """How many hours and site days were computed again, and how many days of recommendations."""
 
     hours: int
     days: int
+    request_days: int = 0
 
 
 def run_once(connection: Connection, progress: Callable[[int, int], None] = lambda _done, _total: None) -> Rolled:
     """Roll up everything dirty, a bounded number of buckets in a transaction, so that a backlog of them is worked off
     bit by bit. `progress` is told (done, total) buckets of each transaction."""
-    hours = days = 0
+    total = Rolled(0, 0)
     with alone(connection):
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         try:
             while True:
                 rolled = _try(connection, progress)
-                hours, days = hours + rolled.hours, days + rolled.days
+                total = Rolled(*map(add, total, rolled))
                 if max(rolled) < _BUCKETS_MAX:
-                    return Rolled(hours, days)
+                    return total
         finally:
             if not connection.broken:
                 connection.isolation_level = None
@@ -108,32 +123,30 @@ def alone(connection: Connection) -> Iterator[None]:
 
 
 def roll(connection: Connection, progress: Callable[[int, int], None], most: int | None = None) -> Rolled:
-    """The work itself, inside the caller's transaction: at most so many hours and days, then those days' weeks and
-    months."""
-    hours = _claim(connection, HOURS, most)
-    days = _claim(connection, DAYS, most)
-    total = len(hours) + len(days)
-    for done, (family, bucket) in enumerate([(HOURS, b) for b in hours] + [(DAYS, b) for b in days]):
+    """The work itself, inside the caller's transaction: at most so many hours and days of each family, then the weeks
+    and months of those days."""
+    claimed = {family: _claim(connection, family, most) for family in (HOURS, DAYS, REQUEST_DAYS)}
+    work = [(family, bucket) for family, buckets in claimed.items() for bucket in buckets]
+    for done, (family, bucket) in enumerate(work):
         _compute(connection, family, bucket)
-        progress(done + 1, total)
+        progress(done + 1, len(work))
+    days = claimed[DAYS]
     for span in SPANS:
         for site_id, starts in sorted({(day["site_id"], span.starts(day["bucket"])) for day in days}):
             _merge(connection, span, {"site_id": site_id, "starts": starts, "ends": span.ends(starts)})
-    return Rolled(len(hours), len(days))
+    return Rolled(*map(len, claimed.values()))
 
 
-def _claim(connection: Connection, family: Family, most: int | None) -> list[dict[str, Any]]:
+def _claim(connection: Connection, family: Family, most: int | None) -> list[Bucket]:
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(_SQL[family.claim], {"most": most}).fetchall()
 
 
-def _compute(connection: Connection, family: Family, bucket: dict[str, datetime | date | str]) -> None:
-    """Replace one bucket's rows by what events say now; a bucket without events ends with none."""
+def _compute(connection: Connection, family: Family, bucket: Bucket) -> None:
+    """Replace one bucket's rows by what is true now; a bucket of which there is nothing to say ends with none."""
     connection.execute(_SQL[family.clear], bucket)
-    found = connection.execute(_SQL["bucket"], bucket).fetchall()
-    for event_type_id, events, sessions, visitors in found:
-        figures = {"event_type_id": event_type_id, "events": events, "sessions": sessions}
-        connection.execute(_SQL[family.add], bucket | figures | {"visitors": sketch.of(visitors)})
+    for figures in family.figures(connection, bucket):
+        connection.execute(_SQL[family.add], bucket | figures)
 
 
 def _merge(connection: Connection, span: Span, bounds: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""One transaction's worth of rows: receipts, ledger, identities, users, sessions, events, counters, dirty marks.
+"""One transaction's worth of rows: receipts, requests, ledger, identities, users, sessions, events, counters, marks.
 
 In: stream entries. Out: rows, counted once each. Everything in here happens in one transaction of the caller's; a
 crash leaves none of it, and doing it again adds nothing. Each step writes in key order, so that two drains that
@@ -15,11 +15,13 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
+from schema.asked import Asked
 from schema.db import Connection
 from schema.event import as_json
 from schema.settings import Settings
 from schema.sql import load
 from schema.stream import Entry
+from workers import requests
 from workers.attribute import attribute
 from workers.copying import fill_incoming, fill_stage
 from workers.resolve import Dictionaries, Staged, link_visitors, moment
@@ -34,6 +36,7 @@ _COUNTERS = (
     "mark_hours",
     "mark_days",
 )
+_MARK_ANSWERED = load("requests")["mark_answered"]
 
 
 class Poison(NamedTuple):
@@ -44,17 +47,18 @@ class Poison(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What one transaction did. `stored` are the events that became rows."""
+    """What one transaction did. `stored` are the events that became rows; `requests` are stored or dead."""
 
     stored: list[Staged]
     duplicate: int
     dead: int
     batches: int
+    requests: int
 
     @property
-    def events(self) -> int:
-        """Events that left the queue."""
-        return len(self.stored) + self.duplicate + self.dead
+    def taken(self) -> int:
+        """Events and requests that left the queue."""
+        return len(self.stored) + self.duplicate + self.dead + self.requests
 
 
 Key = tuple[str, UUID]
@@ -69,7 +73,8 @@ def store_entries(
     dictionaries: Dictionaries,
     settings: Settings,
 ) -> tuple[Outcome, dict[str, Counter[str]]]:
-    """Store the entries not drained before. `poisoned` names events, by batch and ordinal, that go to the dead letters.
+    """Store the entries not drained before. `poisoned` names events, by batch and ordinal, that go to the dead letters;
+    a request for recommendations is its entry's ordinal 0.
 
     Returns what was done, and the same per site for `add_drained`.
     """
@@ -78,6 +83,10 @@ def store_entries(
     repeated: list[tuple[int, Staged]] = []
     dead: list[tuple[Entry, int | None, Poison]] = []
     for entry in new:
+        if entry.asked is not None:
+            if (poison := poisoned.get((entry.batch_id, 0))) is not None:
+                dead.append((entry, None, poison))
+            continue
         if entry.batch is None:
             dead.append((entry, None, Poison("the entry cannot be read", None)))
             continue
@@ -90,11 +99,19 @@ def store_entries(
                 repeated.append(candidate)
     repeated += [candidates.pop(key) for key in known_events(connection, candidates)]
     fresh = [s for _, s in candidates.values()]
+    requests.store(connection, asked_in(new, poisoned), dictionaries)
     write(connection, fresh, dictionaries, settings)
     for entry, at, poison in dead:
         _bury(connection, entry, at, poison)
     per_site = _settle(connection, new, repeated, dead)
-    return Outcome(fresh, len(repeated), sum(_size(e, at) for e, at, _ in dead), len(new)), per_site
+    lost = sum(_size(e, at) for e, at, _ in dead)
+    asked = sum(entry.batch is None and not entry.events for entry in new)
+    return Outcome(fresh, len(repeated), lost, len(new), asked), per_site
+
+
+def asked_in(entries: Sequence[Entry], poisoned: Poisoned) -> list[Asked]:
+    """The requests for recommendations among entries that can be stored."""
+    return [e.asked for e in entries if e.asked is not None and (e.batch_id, 0) not in poisoned]
 
 
 def known_events(connection: Connection, keys: Collection[Key]) -> list[Key]:
@@ -117,6 +134,8 @@ def write(connection: Connection, fresh: Sequence[Staged], dictionaries: Diction
     fill_stage(connection, fresh, dictionaries, users, sessions)
     for name in _COUNTERS:
         connection.execute(_SQL[name])
+    if any(s.event.recommendation_request_id for s in fresh):
+        connection.execute(_MARK_ANSWERED)
 
 
 def add_drained(connection: Connection, lane: int, per_site: Mapping[str, Counter[str]], seconds: float) -> None:
@@ -134,15 +153,17 @@ def _new_batches(connection: Connection, entries: Sequence[Entry]) -> list[Entry
     columns = {
         "batch_ids": list(there),
         "sites": [e.site_id for e in there.values()],
-        "received": [moment(e.batch.received_at if e.batch else _entry_time(e)) for e in there.values()],
+        "received": [moment(_received(e)) for e in there.values()],
         "accepted": [e.events for e in there.values()],
     }
     new = {row[0] for row in connection.execute(_SQL["new_batches"], columns)}
     return [entry for batch_id, entry in there.items() if batch_id in new]
 
 
-def _entry_time(entry: Entry) -> int:
-    return int(entry.entry_id.split("-")[0]) * 1000
+def _received(entry: Entry) -> int:
+    if entry.batch:
+        return entry.batch.received_at
+    return entry.asked.requested_at if entry.asked else int(entry.entry_id.split("-")[0]) * 1000
 
 
 def _size(entry: Entry, ordinal: int | None) -> int:
@@ -170,7 +191,7 @@ def _settle(
         duplicate, lost = duplicates[entry.batch_id], buried[entry.batch_id]
         stored = entry.events - duplicate - lost
         per_site[entry.site_id].update(batches=1, stored=stored, duplicate=duplicate, dead=lost)
-        if duplicate or lost:
+        if entry.batch_id in verdicts:
             corrections.append((entry.batch_id, stored, duplicate, lost, Jsonb(verdicts[entry.batch_id])))
     if corrections:
         names = ("batch_ids", "stored", "duplicate", "dead", "verdicts")
@@ -192,7 +213,7 @@ def _bury(connection: Connection, entry: Entry, ordinal: int | None, poison: Poi
             "site_id": entry.site_id,
             "batch_id": entry.batch_id,
             "event_id": event.event_id if event else None,
-            "received_at": moment(batch.received_at if batch else _entry_time(entry)),
+            "received_at": moment(_received(entry)),
             "events": _size(entry, ordinal),
             "raw": as_json(event) if event else entry.payload,
             "shared": msgspec.json.encode(shared).decode() if shared else None,

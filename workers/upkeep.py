@@ -41,3 +41,4 @@ def partitions(settings: Settings) -> None:
     """Make the months that are coming, so that no drain has to."""
     with db.connect(settings) as connection:
         connection.execute(_SQL["months_ahead"])
+        connection.execute(_SQL["request_months_ahead"])

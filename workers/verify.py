@@ -76,6 +76,7 @@ def rebuild(settings: Settings, progress: derive.Progress) -> None:
     with standstill(settings, role="owner") as (connection, _, _), derive.derived(connection, progress):
         connection.execute("DELETE FROM public.dirty_hours")
         connection.execute("DELETE FROM public.dirty_days")
+        connection.execute("DELETE FROM public.dirty_recommendation_days")
         for done, table in enumerate(derive.DERIVED):
             progress("replacing", done, len(derive.DERIVED))
             derive.replace(connection, table)

@@ -33,7 +33,7 @@ DECLARE
 BEGIN
     FOR one IN
         SELECT oid::regclass AS name, relkind FROM pg_class
-        WHERE relnamespace = 'public'::regnamespace AND relname !~ '^events_.*_[0-9]{4}_[0-9]{2}$'
+        WHERE relnamespace = 'public'::regnamespace AND relname !~ '^(events_.*|recommendation_requests)_[0-9]{4}_[0-9]{2}$'
     LOOP
         IF one.relkind IN ('r', 'p', 'v') AND NOT (
             has_table_privilege('tripstream_writer', one.name, 'SELECT')
@@ -47,8 +47,18 @@ BEGIN
         END IF;
     END LOOP;
 END $$;
-REVOKE ALL ON FUNCTION ensure_month FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ensure_month TO tripstream_writer;
+DO $$
+DECLARE
+    one regprocedure;
+BEGIN
+    FOR one IN
+        SELECT oid FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace AND proname IN ('ensure_month', 'ensure_request_month')
+    LOOP
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', one);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO tripstream_writer', one);
+    END LOOP;
+END $$;
 
 -- The reader: what is on this list. A later migration that makes a table which it should see adds the table here.
 DO $$
@@ -57,9 +67,13 @@ DECLARE
 BEGIN
     FOREACH readable IN ARRAY '{schema_version,sites,event_types,event_sources,batches,drained,accepted_mirror,users,
         identities,sessions,trip_interactions,rollup_hourly,daily_events,weekly_events,monthly_events,clock_ticks,
-        events}'::text[]
+        events,continents,countries,companies,guides,trip_types,tags,trip_templates,trip_template_countries,
+        trip_template_tags,trip_occurrences,catalogue_changes,recommendation_requests,recommendation_daily,
+        evaluation_scenarios}'::text[]
     LOOP
-        IF NOT has_table_privilege('tripstream_reader', to_regclass('public.' || readable), 'SELECT') THEN
+        IF to_regclass('public.' || readable) IS NOT NULL  -- an upgrade to an earlier version has not all of them
+            AND NOT has_table_privilege('tripstream_reader', to_regclass('public.' || readable), 'SELECT')
+        THEN
             EXECUTE format('GRANT SELECT ON public.%I TO tripstream_reader', readable);
         END IF;
     END LOOP;

@@ -43,3 +43,8 @@ DELETE FROM event_ids WHERE (site_id, event_id) IN (
 -- This month's and the next two months' partitions of every category.
 SELECT ensure_month(category, (date_trunc('month', now(), 'UTC') + make_interval(months => ahead))::date)
 FROM unnest(enum_range(NULL::event_category)) AS category, generate_series(0, 2) AS ahead
+
+-- name: request_months_ahead
+-- The same months' partitions of requests for recommendations.
+SELECT ensure_request_month((date_trunc('month', now(), 'UTC') + make_interval(months => ahead))::date)
+FROM generate_series(0, 2) AS ahead

@@ -16,6 +16,14 @@ SELECT site_id, date AS bucket, day_starts(date, time_zone) AS starts, day_start
 FROM bucket JOIN sites USING (site_id)
 ORDER BY site_id, date
 
+-- name: claim_request_days
+-- The same for days of requests for recommendations.
+WITH bucket AS (SELECT DISTINCT site_id, date FROM dirty_recommendation_days ORDER BY site_id, date LIMIT %(most)s),
+    claimed AS (DELETE FROM dirty_recommendation_days WHERE (site_id, date) IN (SELECT site_id, date FROM bucket))
+SELECT site_id, date AS bucket, day_starts(date, time_zone) AS starts, day_starts(date + 1, time_zone) AS ends
+FROM bucket JOIN sites USING (site_id)
+ORDER BY site_id, date
+
 -- name: bucket
 -- One bucket's figures per event type. Visitors come as a list: their sketch is made by the library that reads it.
 SELECT event_type_id, count(*) AS events, count(DISTINCT session_id) AS sessions,
@@ -33,6 +41,10 @@ DELETE FROM rollup_hourly WHERE site_id = %(site_id)s AND hour = %(bucket)s
 -- A recomputed day replaces what was there.
 DELETE FROM daily_events WHERE site_id = %(site_id)s AND date = %(bucket)s
 
+-- name: clear_request_day
+-- A recomputed day replaces what was there.
+DELETE FROM recommendation_daily WHERE site_id = %(site_id)s AND date = %(bucket)s
+
 -- name: add_hour
 -- One type's figures of one hour.
 INSERT INTO rollup_hourly (site_id, hour, event_type_id, events, sessions, visitors)
@@ -42,6 +54,20 @@ VALUES (%(site_id)s, %(bucket)s, %(event_type_id)s, %(events)s, %(sessions)s, %(
 -- One type's figures of one day.
 INSERT INTO daily_events (site_id, date, event_type_id, events, sessions, visitors)
 VALUES (%(site_id)s, %(bucket)s, %(event_type_id)s, %(events)s, %(sessions)s, %(visitors)s)
+
+-- name: add_request_day
+-- One day's figures of recommendations.
+INSERT INTO recommendation_daily (
+    site_id, date, requests, relaxed_requests, empty_requests, low_score_requests, sessions, response_us_sum,
+    response_us_max, response_us_histogram, top_score_sum, top_score_count, used, searches, impressions, clicks,
+    contacts, bookings, by_position
+)
+VALUES (
+    %(site_id)s, %(bucket)s, %(requests)s, %(relaxed_requests)s, %(empty_requests)s, %(low_score_requests)s,
+    %(sessions)s::bytea, %(response_us_sum)s, %(response_us_max)s, %(response_us_histogram)s, %(top_score_sum)s,
+    %(top_score_count)s, %(used)s, %(searches)s, %(impressions)s, %(clicks)s, %(contacts)s, %(bookings)s,
+    %(by_position)s
+)
 
 -- name: days_of_span
 -- The days that a week or month is made of.

@@ -21,6 +21,11 @@ WHERE now() AT TIME ZONE %(time_zone)s IS NOT NULL
 -- One more key of a site.
 INSERT INTO site_keys (key_hash, site_id, role) VALUES (%(key_hash)s, %(site_id)s, %(role)s)
 
+-- name: read_key
+-- The site whose figures a key may read; none for a write key, or one that was revoked.
+SELECT site_id FROM site_keys
+WHERE key_hash = %(key_hash)s AND role = 'read' AND (revoked_at IS NULL OR revoked_at > now())
+
 -- name: list_sites
 -- Sites with what they have been sent so far.
 SELECT site_id, name, time_zone, origins, open_to, strict,

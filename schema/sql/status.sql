@@ -22,6 +22,14 @@ SELECT (SELECT max(updated_at) FROM drained) AS last_drained,
     (SELECT count(DISTINCT (site_id, hour)) FROM dirty_hours) AS dirty_hours,
     (SELECT count(DISTINCT (site_id, date)) FROM dirty_days) AS dirty_days
 
+-- name: asked
+-- Requests for recommendations that were stored of the last hour, and how many had no result.
+SELECT coalesce(sum(requests), 0)::bigint, coalesce(sum(empty), 0)::bigint
+FROM sites, LATERAL (
+    SELECT count(*) AS requests, count(*) FILTER (WHERE primary_count + relaxed_count = 0) AS empty
+    FROM recommendation_requests AS r WHERE r.site_id = sites.site_id AND requested_at > now() - interval '1 hour'
+) AS counted
+
 -- name: rate
 -- Events stored in the last minute and hour, by their batches' receipts.
 SELECT coalesce(sum(stored) FILTER (WHERE batch_id >= %(minute)s), 0)::bigint, coalesce(sum(stored), 0)::bigint

@@ -118,7 +118,7 @@ def add_site(settings: Settings, site_id: str, **overrides: Any) -> str:
 
 
 def drain(settings: Settings) -> int:
-    """Move all that is queued into Postgres. Returns events drained."""
+    """Move all that is queued into Postgres. Returns events and requests drained."""
     with stream.connect(settings.streams_url) as redis, db.connect(settings) as connection:
         return sum(
             Drain(connection, redis, lane, settings).run_until_empty()

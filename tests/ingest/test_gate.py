@@ -90,7 +90,7 @@ def test_the_default_site_is_open_to_this_machine_only(shared: Server, host: str
     assert status(shared, host) == expected
 
 
-@pytest.mark.parametrize("name", ["X-Forwarded-For", "forwarded", "x-real-ip"])
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "forwarded", "x-real-ip", "via", "X-Forwarded-Proto"])
 @pytest.mark.parametrize("value", ["127.0.0.1", "", "garbage", "for=127.0.0.1"])
 def test_what_a_proxy_forwarded_is_not_local_whatever_it_says(shared: Server, name: str, value: str) -> None:
     assert status(shared, "127.0.0.1", {name: value}) == 401

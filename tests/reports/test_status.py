@@ -8,7 +8,7 @@ from reports import status
 from reports.status import Freshness
 from schema import db, migrate, stream
 from schema.event import new_id, now
-from tests.make import HOUR, T0, batch, canonical, uid
+from tests.make import HOUR, T0, asked, batch, canonical, uid
 from tests.workers.pipeline import Pipeline, visit
 from workers.resolve import moment
 
@@ -121,3 +121,11 @@ def test_the_reader_may_ask_for_totals_and_version(pipe: Pipeline) -> None:
         version, server = status.schema_version(reader)
     assert version == migrate.head()
     assert server >= 150_000
+
+
+def test_requests_of_the_last_hour_are_counted_and_those_without_a_result(pipe: Pipeline) -> None:
+    assert status.asked(pipe.connection) == (0, 0)
+    at = now()
+    pipe.ask(asked(1, requested_at=at), asked(2, requested_at=at - 2 * HOUR))
+    pipe.ask(asked(3, requested_at=at, results=[], primary_count=0, relaxed_count=0))
+    assert status.asked(pipe.connection) == (2, 1)

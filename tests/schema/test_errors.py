@@ -48,7 +48,8 @@ def test_busy_says_when_to_come_back() -> None:
 
 
 def test_what_the_rooms_raise_is_in_the_tree_or_says_that_a_value_or_the_program_is_wrong() -> None:
-    # As Python, RQ, msgspec and psycopg say it themselves, whose callers know these: a job, field or value is refused.
+    # As Python, RQ, FastAPI, msgspec and psycopg say it themselves, whose callers know these: a job, field or value is
+    # refused.
     values = {"DataError", "OverflowError", "ValidationError", "ValueError"}
     known = values | {"AssertionError", "AttributeError", "PermissionError"} | {leaf.__name__ for leaf in LEAVES}
     assert [line for line in raised() if line.split()[1].rpartition(".")[2] not in known] == []

@@ -39,6 +39,17 @@ def test_a_site_and_its_key_are_published_as_ingest_reads_them(pipe: Pipeline) -
     assert len(found.event_types) == 37
 
 
+def test_a_read_key_reads_its_own_site_and_no_other_key_reads(pipe: Pipeline) -> None:
+    write_key = sites.add_site(pipe.connection, site())
+    key = sites.add_key(pipe.connection, "shop", "read")
+    assert key.startswith("ts_read_")
+    assert sites.of_read_key(pipe.connection, key) == "shop"
+    assert sites.of_read_key(pipe.connection, write_key) is sites.of_read_key(pipe.connection, "") is None
+    for site_id, role, wrong in (("shop", "admin", "role"), ("shoe", "read", "site")):
+        with pytest.raises(ConfigError, match=f"no {wrong}"):
+            sites.add_key(pipe.connection, site_id, role)
+
+
 def test_only_the_hash_of_a_key_is_kept(pipe: Pipeline) -> None:
     key = sites.add_site(pipe.connection, site())
     assert key.startswith("ts_write_")

@@ -26,7 +26,13 @@ class Up:
     ) -> None:
         self.state, self.path = state, log
         self.environment = (
-            os.environ | {"TRIPSTREAM_STATE": str(state), "TRIPSTREAM_PORT": str(free_port())} | variables
+            os.environ
+            | {
+                "TRIPSTREAM_STATE": str(state),
+                "TRIPSTREAM_PORT": str(free_port()),
+                "TRIPSTREAM_DEMO_OCCURRENCES": "0",
+            }
+            | variables
         )
         with log.open("wb") as out:
             self.process = subprocess.Popen(

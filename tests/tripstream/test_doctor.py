@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import time
 from datetime import timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from schema.settings import Settings
 from tripstream.doctor import examine
+from workers import upkeep
 from workers.clock import CHORES, Chore
 
 
@@ -40,3 +44,29 @@ def test_a_chore_is_late_after_its_own_period_and_five_minutes(settings: Setting
     assert chores(settings)[chore.name] is True
     tick(settings, chore.name, chore.every + timedelta(seconds=301), done=False)
     assert chores(settings)[chore.name] is False
+
+
+def found(settings: Settings, what: str) -> bool | None:
+    return next(one.good for one in examine(settings) if one.what == what)
+
+
+def test_a_snapshot_that_is_missing_or_of_another_day_is_a_warning(settings: Settings, tmp_path: Path) -> None:
+    here = settings.model_copy(update={"state": tmp_path})
+    assert found(here, "catalogue snapshot") is None
+    file = tmp_path / "catalogue.snapshot"
+    file.write_bytes(b"")
+    assert found(here, "catalogue snapshot") is True
+    os.utime(file, (time.time() - 26 * 3600,) * 2)
+    assert found(here, "catalogue snapshot") is None
+
+
+def test_a_missing_partition_of_requests_is_a_warning(settings: Settings) -> None:
+    upkeep.partitions(settings)
+    assert found(settings, "next month's requests") is True
+    with psycopg.connect(settings.database_url) as connection:
+        query = (
+            "SELECT format('DROP TABLE %I', 'recommendation_requests_'"
+            " || to_char(now() AT TIME ZONE 'UTC' + interval '1 month', 'YYYY_MM'))"
+        )
+        connection.execute(connection.execute(query).fetchall()[0][0])
+    assert found(settings, "next month's requests") is None

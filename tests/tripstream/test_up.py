@@ -152,9 +152,29 @@ def test_after_kill_9_the_file_is_not_believed_and_up_starts_again(up: Callable[
     assert running.connect(Settings(state=again.state)).database_url
 
 
+def test_the_first_start_loads_demo_trips_and_says_how_to_remove_them(up: Callable[..., Up]) -> None:
+    one = up(TRIPSTREAM_DEMO_OCCURRENCES="40").is_up()
+    assert departures(running.connect(Settings(state=one.state)).database_url) == 40
+    shown = re.search(r"loaded a demo catalogue of 40 departures; to remove it: (.*)", one.log())
+    assert shown
+    done = subprocess.run(["/bin/sh", "-c", shown[1]], env=one.environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    one.process.terminate()
+    assert one.ends() == 0
+    again = up(TRIPSTREAM_DEMO_OCCURRENCES="40").is_up()
+    assert departures(running.connect(Settings(state=again.state)).database_url) == 0
+    assert "demo" not in again.log()
+
+
+def departures(url: str) -> int:
+    with psycopg.connect(url) as connection:
+        return connection.execute("SELECT count(*) FROM trip_occurrences").fetchall()[0][0]
+
+
 def test_given_urls_are_used_and_nothing_embedded_starts(up: Callable[..., Up], servers: Servers) -> None:
     given = {"DATABASE_URL": servers.postgres.url(), "REDIS_URL": servers.valkey.url()}
-    one = up(**given).is_up()
+    one = up(**given, TRIPSTREAM_DEMO_OCCURRENCES="40").is_up()
+    assert departures(servers.postgres.url()) == 0
     assert not list(one.state.glob("pg*"))
     assert not (one.state / "valkey").exists()
     until(lambda: all(f"{name} = {url}" in one.log() for name, url in given.items()), "the child has the URLs")

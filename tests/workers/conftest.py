@@ -19,7 +19,8 @@ from workers import queue
 NAME = "recycled"
 TABLES = (
     "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
-    " AND NOT relispartition AND relname <> ALL ('{schema_version,event_sources,event_types,sites}') ORDER BY 1"
+    " AND NOT relispartition AND relname <> ALL"
+    " ('{schema_version,event_sources,event_types,sites,continents,countries}') ORDER BY 1"
 )
 SEQUENCES = "SELECT schemaname || '.' || sequencename, coalesce(last_value, 0) FROM pg_sequences ORDER BY 1"
 
@@ -45,6 +46,7 @@ class Recycled:
         try:
             with psycopg.connect(self.settings.database_url, options="-c lock_timeout=5s") as connection:
                 assert connection.execute(TABLES).fetchall() == self._tables
+                connection.execute("SET LOCAL session_replication_role = replica")  # foreign keys, whatever the order
                 for (table,) in self._tables:
                     connection.execute(f"DELETE FROM {table}")
                 connection.execute("DELETE FROM sites WHERE site_id <> 'default'")

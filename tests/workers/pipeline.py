@@ -17,6 +17,7 @@ import psycopg
 from redis import Redis
 
 from schema import db, stream
+from schema.asked import Asked
 from schema.db import Connection
 from schema.event import Batch, Event
 from schema.settings import Settings
@@ -46,7 +47,7 @@ class Pipeline:
             pipe.execute()
 
     def drain(self, lane: int = 0) -> int:
-        """Drain a lane until it is empty. Returns how many events left it."""
+        """Drain a lane until it is empty. Returns how many events and requests left it."""
         rounds = itertools.count(1)
         drained = Drain(self.connection, self.redis, lane, self.settings).run_until_empty(lambda: next(rounds) > 1000)
         assert next(rounds) < 1000, "the lane does not become empty"
@@ -58,6 +59,12 @@ class Pipeline:
         self.accept(one, lane=lane)
         self.drain(lane)
         return one.batch_id
+
+    def ask(self, *asked: Asked, lane: int = 0) -> None:
+        """Queue and drain these answered requests."""
+        for one in asked:
+            stream.append_asked(self.redis, lane, one)
+        self.drain(lane)
 
     def roll_up(self) -> Rolled:
         return rollup.run_once(self.connection)

@@ -37,6 +37,7 @@ def test_the_first_tick_asks_for_a_drain_a_lane_and_for_each_chore(pipe: Pipelin
     assert queued(pipe) == [
         ("workers.jobs.run_chore", "mirror", "2026-01-02T12:00:00+00:00"),
         ("workers.jobs.run_chore", "rollup", "2026-01-02T12:00:00+00:00"),
+        ("workers.jobs.run_chore", "snapshot", "2026-01-02T12:00:00+00:00"),
         ("workers.jobs.run_chore", "prune", "2026-01-02T12:00:00+00:00"),
         ("workers.jobs.run_chore", "partitions", "2026-01-02T02:00:00+00:00"),
     ]
@@ -45,16 +46,17 @@ def test_the_first_tick_asks_for_a_drain_a_lane_and_for_each_chore(pipe: Pipelin
 def test_nothing_is_asked_for_twice_also_not_by_a_second_clock(pipe: Pipeline) -> None:
     tick(pipe)
     with pipeline(pipe.settings) as other:
-        assert tick(other) == tick(pipe) == tick(pipe, AT + timedelta(seconds=7)) == []
+        assert tick(other) == tick(pipe) == tick(pipe, AT + timedelta(seconds=2)) == []
     assert len(queued(pipe)) == len(CHORES)
 
 
 def test_each_chore_comes_when_its_time_comes(pipe: Pipeline) -> None:
     tick(pipe)
+    assert tick(pipe, AT + timedelta(seconds=3)) == ["snapshot"]
     assert tick(pipe, AT + timedelta(seconds=8)) == ["mirror"]
-    assert tick(pipe, AT + timedelta(seconds=53)) == ["mirror", "rollup"]
-    assert tick(pipe, AT + 15 * MINUTE) == ["mirror", "rollup", "prune"]
-    assert tick(pipe, AT + timedelta(hours=13, minutes=59)) == ["mirror", "rollup", "prune"]
+    assert tick(pipe, AT + timedelta(seconds=53)) == ["mirror", "rollup", "snapshot"]
+    assert tick(pipe, AT + 15 * MINUTE) == ["mirror", "rollup", "snapshot", "prune"]
+    assert tick(pipe, AT + timedelta(hours=13, minutes=59)) == ["mirror", "rollup", "snapshot", "prune"]
     assert tick(pipe, AT + timedelta(hours=14)) == NAMES
     assert slots(pipe, "partitions")[-1] == datetime(2026, 1, 3, 2, tzinfo=UTC)
 
@@ -62,7 +64,7 @@ def test_each_chore_comes_when_its_time_comes(pipe: Pipeline) -> None:
 def test_missed_ticks_are_made_up_for_within_bounds(pipe: Pipeline) -> None:
     tick(pipe)
     done = tick(pipe, AT + timedelta(days=10))
-    assert {name: done.count(name) for name in NAMES} == {"mirror": 1, "rollup": 1, "prune": 1, "partitions": 3}
+    assert {name: done.count(name) for name in NAMES} == dict.fromkeys(NAMES, 1) | {"partitions": 3}
     assert slots(pipe, "partitions") == [datetime(2026, 1, day, 2, tzinfo=UTC) for day in (2, 10, 11, 12)]
 
 

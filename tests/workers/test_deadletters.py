@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import psycopg
@@ -10,8 +11,10 @@ import pytest
 from schema import db
 from schema.errors import InvalidEvent, NotFound
 from schema.event import as_json
-from tests.make import DAY, T0, canonical, uid
+from schema.settings import Settings
+from tests.make import DAY, T0, asked, canonical, uid
 from tests.workers.pipeline import ROBOT, Pipeline, meanwhile, until_blocked, visit
+from tripstream import site_commands
 from workers import deadletters
 from workers.deadletters import Replay
 from workers.drain import LOCK_SPACE
@@ -209,6 +212,24 @@ def test_an_unreadable_letter_is_shown_as_bytes_and_stays(pipe: Pipeline, unread
     shown = deadletters.show(pipe.connection, unreadable)
     assert (shown["raw"], shown["event"], shown["events"]) == (b"\xc1", None, 3)
     assert replay(pipe, unreadable) == [("dead", "it cannot be read as an event")]
+    assert deadletters.open_ids(pipe.connection) == []
+    assert pipe.problems() == []
+
+
+def test_a_dead_request_is_kept_to_look_at_and_says_so(
+    pipe: Pipeline, environment: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = asked(1, preferences="{")
+    pipe.ask(bad)
+    letter = pipe.value("SELECT dead_letter_id FROM dead_letters")
+    why = "an answered request is kept to look at; it cannot be replayed"
+    shown = deadletters.show(pipe.connection, letter)
+    assert (shown["raw"], shown["event"], deadletters.why_kept(shown)) == (bad.pack(), None, why)
+    site_commands.show(letter)
+    assert json.loads(capsys.readouterr().out)["not_replayable"] == why
+    assert replay(pipe, letter) == [("dead", why)]
+    with pytest.raises(InvalidEvent, match=why):
+        deadletters.patch(pipe.connection, letter, {"trip_id": 8})
     assert deadletters.open_ids(pipe.connection) == []
     assert pipe.problems() == []
 

@@ -10,7 +10,7 @@ import pytest
 
 from schema import stream
 from schema.settings import Settings
-from tests.make import T0, batch, canonical
+from tests.make import T0, asked, batch, canonical
 from tests.tripstream.waiting import until
 from tests.workers.pipeline import Pipeline, meanwhile
 from workers import jobs, process, queue
@@ -47,6 +47,19 @@ def test_a_drain_hands_over_to_a_successor(
     assert pipe.value("SELECT count(*) FROM events") == 2
     assert successors(pipe) == [0]
     assert stream.is_draining(pipe.redis, 0)
+
+
+def test_a_drain_lets_more_come_together_after_a_few_events_or_requests_and_not_after_nothing(
+    pipe: Pipeline, environment: Settings, rounds: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(queue.stopping, "wait", waits.append)
+    stream.append_asked(pipe.redis, 0, asked(1))
+    pipe.accept(batch(n=1), lane=1)
+    for lane, expected in ((0, 1), (1, 2), (0, 2)):
+        rounds(1)
+        jobs.drain_lane(lane)
+        assert len(waits) == expected
 
 
 def test_a_drain_that_is_asked_to_stop_stops_and_names_no_successor(

@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from schema import db
+from schema import db, sketch
 from schema.event import MICROSECOND, Event
 from tests.make import DAY, HOUR, T0, batch, canonical, uid
 from tests.workers.pipeline import ROBOT, Pipeline, meanwhile, pipeline, until_blocked, visit
 from tests.workers.traffic import counted, traffic
-from workers import rollup, sketch
+from workers import rollup
 from workers.rollup import Rolled
 
 Figures = dict[tuple[Any, str], tuple[int, int, set[str]]]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import settings as checking
 from hypothesis import strategies as st
 
-from workers import sketch
+from schema import sketch
 
 # Below 8 a sketch is a list, up to some hundreds a set, then an array of registers: all three, and their borders.
 SIZES = (0, 1, 2, 7, 8, 9, 30, 384, 385, 500, 513, 2000, 20_000)

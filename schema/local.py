@@ -1,0 +1,32 @@
+"""Who asks from this machine. In: a peer's address, the request's header names, its Host. Out: whether it is local."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Container
+from functools import lru_cache
+
+_FORWARDED = (b"x-forwarded-for", b"forwarded", b"x-real-ip", b"x-forwarded-host", b"x-forwarded-proto", b"via")
+
+
+@lru_cache(maxsize=65_536)
+def is_loopback(host: str) -> bool:
+    """Whether an address is this machine's own."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def names_this_machine(host: str) -> bool:
+    """Whether a Host header, with or without a port, is a loopback name. A browser that was lured here by another name
+    for this address, or a proxy that tells nothing of itself, mostly sends another one."""
+    return (
+        re.fullmatch(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", host.strip(), re.ASCII | re.IGNORECASE) is not None
+    )
+
+
+def is_local(host: str, headers: Container[bytes]) -> bool:
+    """A request that some proxy forwarded does not count as local, whoever delivered it."""
+    return is_loopback(host) and not any(name in headers for name in _FORWARDED)

@@ -1,0 +1,1 @@
+"""The recommender against its oracle, its boundaries, and its file."""
