@@ -12,12 +12,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import hiredis
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
-from schema import stream
+from schema import client, stream
 from schema.errors import Busy, TripstreamError
 from schema.settings import Settings
 from schema.stream import Packed
@@ -52,20 +50,11 @@ class _Waiting(NamedTuple):
 
 
 def connect(settings: Settings) -> Redis:
-    """Ingest's client: short time-outs and no retry, because a retried XADD may append twice. Whoever finds all of its
-    connections in use waits for one: redis-py's other pool refuses, and 101 session starts at once were too many."""
-    seconds = settings.redis_seconds_max
-    pool = BlockingConnectionPool.from_url(
-        settings.streams_url,
-        max_connections=_CONNECTIONS_MAX,
-        timeout=seconds,
-        socket_timeout=seconds,
-        socket_connect_timeout=seconds,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
-    )
+    """Ingest's client, which packs in C."""
+    redis = client.connect(settings, _CONNECTIONS_MAX)
+    pool = redis.connection_pool
     pool.connection_class = type("Connection", (_Packed, pool.connection_class), {})
-    return Redis.from_pool(pool)
+    return redis
 
 
 class GroupCommit:

@@ -9,16 +9,14 @@ from collections.abc import Container, Iterable, Iterator
 from typing import Any, NoReturn
 from uuid import UUID
 
-import msgspec
 from pydantic import Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
 from recommender.catalogue import Known
 from recommender.policy import WEIGHTS
 from recommender.preferences import Preferences, Whole
+from recommender.wire import encode
 from schema.errors import InvalidBody, InvalidRequest
-
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Asking(Preferences):
@@ -38,7 +36,7 @@ class Asking(Preferences):
     @property
     def logged(self) -> str:
         """The preferences as JSON, with their names in snake_case."""
-        return _encode(self.model_dump(include=set(Preferences.model_fields))).decode()
+        return encode(self.model_dump(include=set(Preferences.model_fields))).decode()
 
 
 def parse(raw: bytes, known: Known) -> Asking:

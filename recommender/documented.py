@@ -8,14 +8,15 @@ from datetime import date
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel
+
+from recommender.wire import CAMEL_ONLY_KNOWN
 
 Status = Literal["Open", "Guaranteed", "Last Places", "Full", "Cancelled"]
 
 
 class _Described(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+    model_config = CAMEL_ONLY_KNOWN
 
 
 class Continent(_Described):

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel, ValidationError
 
 from recommender import engine
 from recommender.differences import Answer, differences
@@ -21,15 +20,15 @@ from recommender.policy import POLICY, VERSION, WEIGHTS, Weights
 from recommender.scenarios import Row, Scenario, Wanted
 from recommender.snapshot import Snapshot
 from recommender.trips import Trip
+from recommender.wire import CAMEL
 
-_CAMEL = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 Verdict = Literal["passed", "failed", "skipped"]
 
 
 class Shown(BaseModel):
     """One result of a scenario, in its place."""
 
-    model_config = _CAMEL
+    model_config = CAMEL
 
     trip_id: int
     score: int
@@ -40,7 +39,7 @@ class Outcome(BaseModel):
     """What became of one scenario. `differences` are for people; `reason` says why it was skipped; the duration is that
     of the search alone."""
 
-    model_config = _CAMEL
+    model_config = CAMEL
 
     scenario_id: int
     name: str
@@ -55,7 +54,7 @@ class Outcome(BaseModel):
 class Report(BaseModel):
     """What became of all of them; the duration is of everything."""
 
-    model_config = _CAMEL
+    model_config = CAMEL
 
     today: date
     policy_id: str

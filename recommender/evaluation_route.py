@@ -9,18 +9,18 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from pydantic.alias_generators import to_camel
 
 from recommender import catalogue, evaluation, scenarios
 from recommender.catalogue import Catalogue
 from recommender.evaluation import Ground, Report
 from recommender.scenarios import Row
+from recommender.wire import CAMEL, CAMEL_ONLY_KNOWN
 from schema import db
 from schema.errors import InvalidRequest
 from schema.settings import Settings
 
-_CAMEL = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 Category = Annotated[
     str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="Only scenarios of this category.")
 ]
@@ -29,7 +29,7 @@ Category = Annotated[
 class Listed(BaseModel):
     """Every active scenario, or those of a category. `trips` is null where it is about the live catalogue."""
 
-    model_config = _CAMEL
+    model_config = CAMEL
 
     scenarios: list[Any]
     count: int
@@ -38,7 +38,7 @@ class Listed(BaseModel):
 class Chosen(BaseModel):
     """Which scenarios to run: all of them unless said."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+    model_config = CAMEL_ONLY_KNOWN
 
     scenario_ids: list[int] | None = Field(default=None, max_length=10_000)
     category: str | None = None

@@ -13,6 +13,7 @@ from recommender.policy import POLICY, VERSION, WEIGHTS
 from recommender.preferences import Preferences
 from recommender.shown import Row
 from recommender.trips import Scored
+from recommender.wire import encode
 
 _THRESHOLDS = (
     "results",
@@ -29,7 +30,6 @@ _THRESHOLDS = (
 THRESHOLDS = {to_camel(name): getattr(WEIGHTS, name) for name in _THRESHOLDS}
 _JSON = ("country", "type", "tags", "guide", "company")  # as Postgres wrote it
 _NAMES = {name: to_camel(name) for name in Row._fields if name not in _JSON}
-encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Placed(NamedTuple):

@@ -71,7 +71,7 @@ def load_file(connection: Connection, path: Path) -> Imported:
     """Import the file in one transaction. Raises BadRows, or ConfigError for a file that cannot be read at all."""
     with connection.transaction():
         connection.execute("SET LOCAL statement_timeout = 0")
-        connection.execute(_SQL["lock_catalogue"])
+        connection.execute(load("seeding")["lock_catalogue"])
         countries = frozenset(row[0] for row in connection.execute("SELECT country FROM countries"))
         rows = read(path, countries)
         return _store(connection, rows)

@@ -14,10 +14,10 @@ from itertools import zip_longest
 from typing import Any
 
 from psycopg.rows import dict_row
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel, Field
 
 from recommender.preferences import FILTERS
+from recommender.wire import CAMEL
 from schema import histogram, sketch
 from schema.db import Connection
 from schema.sql import load
@@ -32,7 +32,7 @@ _SUMS = (
 
 
 class _Answer(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+    model_config = CAMEL
 
 
 class ResponseTime(_Answer):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from schema.asked import LOW_SCORE
+
 POLICY = "rules"
 VERSION = 1
 
@@ -43,7 +45,7 @@ class Weights(NamedTuple):
     relaxed_difficulty_reach: int = 2
     relaxed_price_max_percent: int = 150
     focused_filters: int = 2
-    low_score: int = 50
+    low_score: int = LOW_SCORE
 
 
 WEIGHTS = Weights()

@@ -15,13 +15,13 @@ from typing import Any
 import msgspec
 from psycopg.rows import dict_row
 
+from recommender.wire import encode
 from schema import db
 from schema.errors import InvalidRequest, NotFound
 from schema.settings import Settings
 from schema.sql import load
 
 _SQL = load("reference")
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 _LISTS = {"guides": "guides", "trip-types": "trip_types", "tags": "tags"}
 _NO_VISIT = "AN"  # Antarctica: among the locations, but no country to choose
 _BAD_CURSOR = ("cursor", "give the nextCursor of an answer as it was, or none")
@@ -30,25 +30,25 @@ Values = Mapping[str, Any]
 
 def short_list(settings: Settings, name: str) -> bytes:
     """One of guides, trip-types, tags."""
-    return _encode(_named(settings, _LISTS[name]))
+    return encode(_named(settings, _LISTS[name]))
 
 
 def locations(settings: Settings) -> bytes:
     """All continents and all countries."""
-    return _encode({name: _named(settings, name) for name in ("continents", "countries")})
+    return encode({name: _named(settings, name) for name in ("continents", "countries")})
 
 
 def countries(settings: Settings, continent: str | None) -> bytes:
     """Countries, of one continent where one is given, without those of Antarctica."""
     found = [row for row in _named(settings, "countries") if row["continent"] != _NO_VISIT]
-    return _encode([row for row in found if continent in (None, row["continent"])])
+    return encode([row for row in found if continent in (None, row["continent"])])
 
 
 def country(places: bytes, code: str) -> bytes:
     """One of the locations' countries by its alpha-2 code in capitals. Raises NotFound."""
     for row in msgspec.json.decode(places)["countries"]:
         if row["id"] == code:
-            return _encode(row)
+            return encode(row)
     raise NotFound("there is no such country: ids are ISO 3166 alpha-2 codes, as in /api/locations")
 
 
@@ -59,7 +59,7 @@ def page(settings: Settings, name: str, filters: Values, limit: int, cursor: str
     rows = _rows(settings, name, values)
     more = len(rows) > limit
     keys = [row.pop("key") for row in rows[:limit]]
-    return _encode({"items": rows[:limit], "nextCursor": _cursor(keys[-1], rows[limit - 1]["id"]) if more else None})
+    return encode({"items": rows[:limit], "nextCursor": _cursor(keys[-1], rows[limit - 1]["id"]) if more else None})
 
 
 def _cursor(key: str, row_id: int) -> str:

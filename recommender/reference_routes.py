@@ -10,8 +10,7 @@ from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import FastAPI, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel, Field, StringConstraints
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,6 +18,7 @@ from recommender import documented, reference
 from recommender.answers import Answers, tag
 from recommender.days import Day
 from recommender.documented import answers as told
+from recommender.wire import CAMEL_ONLY_KNOWN
 from schema.settings import Settings
 
 Continent = Annotated[
@@ -35,7 +35,7 @@ _PLACES_SECONDS, _LISTS_SECONDS, _TRIPS_SECONDS = 3600, 60, 5
 
 
 class _Page(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+    model_config = CAMEL_ONLY_KNOWN
 
     limit: int = Field(default=50, ge=1, le=200)
     cursor: Annotated[str, StringConstraints(max_length=4000)] | None = None

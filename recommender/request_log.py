@@ -11,12 +11,9 @@ import time
 from collections.abc import Callable
 
 from prometheus_client import Counter
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
-from schema import stream
+from schema import client, stream
 from schema.asked import Asked
 from schema.settings import Settings
 
@@ -33,7 +30,7 @@ class RequestLog:
     def __init__(self, settings: Settings, has_room: Callable[[], bool]) -> None:
         self._lanes = settings.lanes
         self._has_room = has_room
-        self._redis = _connect(settings)
+        self._redis = client.connect(settings, _CONNECTIONS_MAX)
         self._under_way = 0
         self._lost = 0
         self._told_at: float | None = None
@@ -61,17 +58,3 @@ class RequestLog:
         if self._told_at is None or time.monotonic() - self._told_at > _TELL_SECONDS:
             logger.warning("answered requests are not logged", extra={"why": why, "lost": self._lost})
             self._told_at = time.monotonic()
-
-
-def _connect(settings: Settings) -> Redis:
-    seconds = settings.redis_seconds_max
-    pool = BlockingConnectionPool.from_url(
-        settings.streams_url,
-        max_connections=_CONNECTIONS_MAX,
-        timeout=seconds,
-        socket_timeout=seconds,
-        socket_connect_timeout=seconds,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
-    )
-    return Redis.from_pool(pool)

@@ -9,6 +9,8 @@ from uuid import UUID
 
 import msgspec
 
+LOW_SCORE = 50  # a best result below it is a poor one
+
 
 class Shown(msgspec.Struct, array_like=True, gc=False, frozen=True):
     """One result: where it was shown, counted from 1, with its raw score and the probability of its being there."""

@@ -24,35 +24,18 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
-from uuid import UUID
 
-import msgspec
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from schema import entry
 from schema.asked import Asked
-from schema.event import MICROSECOND, Batch, derived_id
+from schema.entry import Entry
+from schema.event import Batch
 
 GROUP = "pg"
 CONSUMER = "drain"
-FORMAT = b"1"
-REQUEST = b"request"
 LANES_KEY = "ev:lanes"
-_YEAR_10000 = 253_402_300_800 * MICROSECOND
-
-
-class Entry(NamedTuple):
-    """One stream entry: a batch of events, or an answered request for recommendations. Both are None where the payload
-    could not be read; `payload` then says what was there, and is empty where the entry was deleted after its rows were
-    stored."""
-
-    entry_id: str
-    site_id: str
-    batch_id: UUID
-    events: int
-    batch: Batch | None
-    payload: bytes
-    asked: Asked | None = None
 
 
 class Packed(NamedTuple):
@@ -262,7 +245,7 @@ def waiting(redis: Redis, lane: int, until: str, page: int = 1000) -> Iterable[E
     """Every entry of a lane up to the id `until`, in pages, without consuming them."""
     start = "-"
     while rows := _value(redis.xrange(f"ev:{lane}", min=start, max=until, count=page)):
-        yield from (_entry(lane, entry_id, fields) for entry_id, fields in rows)
+        yield from (entry.read(f"ev:{lane}", entry_id, fields) for entry_id, fields in rows)
         start = f"({rows[-1][0].decode()}"
 
 
@@ -322,42 +305,7 @@ def _has_group(redis: Redis, lane: int) -> bool:
 
 def _read(redis: Redis, lane: int, after: str, count: int, block: int | None) -> list[Entry]:
     answer = _value(redis.xreadgroup(GROUP, CONSUMER, {f"ev:{lane}": after}, count=count, block=block))
-    return [_entry(lane, entry_id, fields) for _, rows in answer or [] for entry_id, fields in rows]
-
-
-def _entry(lane: int, entry_id: bytes, fields: Mapping[bytes, bytes] | None) -> Entry:
-    """Read one entry; whatever is wrong with it stays inside it. One that was deleted has no payload."""
-    header = fields or {}
-    payload = header.get(b"d") or (msgspec.msgpack.encode(header) if header else b"")
-    if header.get(b"k") == REQUEST and (asked := _asked(header, payload)) is not None:
-        return Entry(entry_id.decode(), asked.site_id, asked.request_id, 0, None, payload, asked)
-    batch = _batch(header, payload)
-    if batch is not None:
-        return Entry(entry_id.decode(), batch.site_id, batch.batch_id, len(batch.events), batch, payload)
-    raw_id = header.get(b"b", b"")
-    batch_id = UUID(bytes=raw_id) if len(raw_id) == 16 else derived_id(f"ev:{lane}", entry_id)
-    number = header.get(b"n", b"0")
-    events = int(number) if number.isdigit() and len(number) < 7 else 0
-    site_id = header.get(b"s", b"default").decode(errors="replace").replace("\0", "")
-    return Entry(entry_id.decode(), site_id, batch_id, events, None, payload)
-
-
-def _batch(header: Mapping[bytes, bytes], payload: bytes) -> Batch | None:
-    """The entry's batch, if it is one whose receipt Postgres can hold; its events may still be anything."""
-    try:
-        batch = Batch.unpack(payload) if header.get(b"v") == FORMAT and b"k" not in header else None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return batch if batch and "\0" not in batch.site_id and 0 <= batch.received_at < _YEAR_10000 else None
-
-
-def _asked(header: Mapping[bytes, bytes], payload: bytes) -> Asked | None:
-    """The same for an answered request."""
-    try:
-        asked = Asked.unpack(payload) if header.get(b"v") == FORMAT else None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return asked if asked and "\0" not in asked.site_id and 0 <= asked.requested_at < _YEAR_10000 else None
+    return [entry.read(f"ev:{lane}", entry_id, fields) for _, rows in answer or [] for entry_id, fields in rows]
 
 
 def _value(answer: Any) -> Any:

@@ -112,10 +112,12 @@ def migrate(
     from recommender import seed
     from schema import db, sites
     from schema import migrate as migrations  # Alembic
+    from workers import upkeep
 
     settings = _settings()
     migrations.upgrade(settings)
     sites.announce(settings)
+    upkeep.partitions(settings)  # a version's new tables lack their months, and the chore may have run today
     typer.echo(f"the schema is at {migrations.head()}")
     if demo:
         with db.wrapped(), db.connect(settings, "owner") as connection:

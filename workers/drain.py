@@ -21,8 +21,8 @@ from redis.exceptions import RedisError
 
 from schema import live, stream
 from schema.db import Connection
+from schema.entry import Entry
 from schema.settings import Settings
-from schema.stream import Entry
 from workers.copying import make_tables
 from workers.resolve import Dictionaries, Staged
 from workers.store import Outcome, Poison, add_drained, asked_in, store_entries, write

@@ -12,11 +12,11 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from schema import histogram, sketch
+from schema.asked import LOW_SCORE
 from schema.db import Connection
 from schema.sql import load
 
 _SQL = load("requests")
-LOW_SCORE = 50  # a best result below it is a poor one; recommender/policy.py says the same, and a test compares
 POSITIONS_MAX = 50
 _ACTIONS = ("impressions", "clicks", "contacts", "bookings")
 

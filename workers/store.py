@@ -17,10 +17,10 @@ from psycopg.types.json import Jsonb
 
 from schema.asked import Asked
 from schema.db import Connection
+from schema.entry import Entry
 from schema.event import as_json
 from schema.settings import Settings
 from schema.sql import load
-from schema.stream import Entry
 from workers import requests
 from workers.attribute import attribute
 from workers.copying import fill_incoming, fill_stage

@@ -1,9 +1,5 @@
 -- Trips of a user's own; `rows` is a JSON array.
 
--- name: lock_catalogue
--- Whoever else fills the catalogue waits; readers do not.
-LOCK TABLE trip_templates IN SHARE ROW EXCLUSIVE MODE
-
 -- name: known_companies
 -- What a file may call a company.
 SELECT company_id, name FROM companies

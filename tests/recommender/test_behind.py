@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -14,25 +12,9 @@ from recommender import catalogue
 from recommender.fresh import Fresh
 from schema import db
 from schema.settings import Settings
-from tests.recommender.marketplace import Marketplace, opened
+from tests.recommender.marketplace import Marketplace
 from tests.recommender.test_fresh import NOW, build, look
 from tests.tripstream.waiting import until
-
-
-@pytest.fixture
-def market(settings: Settings) -> Iterator[Marketplace]:
-    with db.connect(settings) as connection:
-        yield opened(settings, connection)
-
-
-@pytest.fixture
-def at_home(settings: Settings, tmp_path: Path) -> Settings:
-    return settings.model_copy(update={"state": tmp_path})
-
-
-@pytest.fixture
-def fresh(at_home: Settings) -> Fresh:
-    return Fresh(at_home)
 
 
 def in_bulk(market: Marketplace, query: str) -> None:

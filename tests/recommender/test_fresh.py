@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
-import pytest
 
 from recommender import building, catalogue, engine
 from recommender.catalogue import Catalogue
@@ -17,30 +15,12 @@ from recommender.snapshot import Snapshot
 from schema import db
 from schema.settings import Settings
 from tests.conftest import Servers
-from tests.recommender.marketplace import Marketplace, opened
+from tests.recommender.marketplace import Marketplace
 from tests.tripstream.waiting import until
 from workers import clock
 
 NOW = datetime.now(UTC)
 TODAY = NOW.date()
-
-
-@pytest.fixture
-def market(settings: Settings) -> Iterator[Marketplace]:
-    with db.connect(settings) as connection:
-        yield opened(settings, connection)
-
-
-@pytest.fixture
-def at_home(settings: Settings, tmp_path: Path) -> Settings:
-    """With a state directory of the test's own."""
-    return settings.model_copy(update={"state": tmp_path})
-
-
-@pytest.fixture
-def fresh(at_home: Settings) -> Fresh:
-    """It looks when it is told to."""
-    return Fresh(at_home)
 
 
 def ids(found: Catalogue | None) -> set[int]:

@@ -27,17 +27,6 @@ GOLDEN = Path(__file__).with_name("answer.json")
 
 
 @pytest.fixture
-def at_home(settings: Settings, tmp_path: Path) -> Settings:
-    return settings.model_copy(update={"state": tmp_path})
-
-
-@pytest.fixture
-def market(settings: Settings) -> Iterator[Marketplace]:
-    with db.connect(settings) as connection:
-        yield opened(settings, connection)
-
-
-@pytest.fixture
 def server(at_home: Settings, market: Marketplace) -> Iterator[Server]:
     with serving(at_home) as running:
         yield running

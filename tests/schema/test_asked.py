@@ -11,7 +11,7 @@ from redis import Redis
 
 from schema import stream
 from schema.asked import Asked
-from schema.stream import Entry
+from schema.entry import Entry
 from tests.conftest import Servers
 from tests.make import asked, batch, canonical, shown, uid
 

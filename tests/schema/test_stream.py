@@ -8,7 +8,8 @@ import redis
 from redis import Redis
 
 from schema import stream
-from schema.stream import Backlog, Entry
+from schema.entry import Entry
+from schema.stream import Backlog
 from tests.conftest import Servers
 from tests.make import batch, canonical, uid
 

@@ -13,13 +13,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from recommender.policy import WEIGHTS
 from schema import histogram, sketch
 from schema.asked import Asked
 from schema.event import MICROSECOND, Event
 from tests.make import DAY, HOUR, T0, asked, canonical, shown, uid
 from tests.workers.pipeline import ROBOT, Pipeline, pipeline
-from workers import recommendation_rollup, rollup, verify
+from workers import rollup, verify
 
 ZONES = {
     "utc": ("UTC", date(2026, 3, 29)),
@@ -166,10 +165,6 @@ def test_every_day_is_what_the_oracle_says_also_where_clocks_change(pipe: Pipeli
     for site_id, rows in expected.items():
         assert pipe.rows(ROW, site_id) == rows, site_id
     assert pipe.problems() == []
-
-
-def test_what_is_a_low_score_is_what_the_policy_says() -> None:
-    assert WEIGHTS.low_score == recommendation_rollup.LOW_SCORE
 
 
 @pytest.fixture
