@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ingest import commit, metrics, openapi
+from ingest.dialect import Dialect, DialectEndpoint
 from ingest.endpoint import EventsEndpoint
 from ingest.gate import Gate
 from ingest.http import Route
@@ -27,6 +28,8 @@ from schema import collector
 from schema import settings as config
 from schema.errors import TripstreamError
 from schema.settings import Settings
+
+DIALECTS: dict[str, Dialect] = {}
 
 
 class Ingest(FastAPI):
@@ -70,6 +73,8 @@ def mount(app: Ingest, gate: Gate, group: commit.GroupCommit, redis: Redis) -> N
     single = EventsEndpoint(gate, group, settings.lanes, single=True)
     app.hot["/api/events/batch"] = Route(gate, settings, batch)
     app.hot["/api/events"] = Route(gate, settings, single)
+    for path, dialect in DIALECTS.items():
+        app.hot[path] = Route(gate, settings, DialectEndpoint(gate, group, settings.lanes, dialect))
     app.hot["/api/session/start"] = Route(gate, settings, SessionEndpoint(gate, group, redis, settings))
 
 

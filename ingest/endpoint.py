@@ -105,9 +105,9 @@ def make_batch(scope: Scope, header: dict[bytes, bytes], context: Context, event
 def take(batch: Batch, lanes: int, rejected: Sequence[Rejection] = ()) -> Taken:
     """The batch packed for the lane of its first visitor."""
     packed = None
-    if batch.events:
-        first = batch.events[0]
-        visitor = first.anonymous_id.bytes if first.anonymous_id else batch.batch_id.bytes
+    if batch.accepted:
+        first = batch.events[0].anonymous_id if batch.events else None
+        visitor = first.bytes if first else batch.batch_id.bytes
         packed = stream.pack(stream.lane_of(visitor, lanes), batch)
     return Taken(batch.site_id, batch.batch_id, packed, rejected)
 

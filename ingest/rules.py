@@ -5,7 +5,7 @@ Out: the canonical value, or InvalidEvent with a code and a sentence that says w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus, urlsplit
@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus, urlsplit
 import msgspec
 
 from schema.errors import InvalidEvent
-from schema.event import MICROSECOND, Event
+from schema.event import MICROSECOND, Event, Quarantined
 from schema.registry import Registry, SiteRule
 from schema.settings import Settings
 
@@ -47,10 +47,11 @@ class Rejection(NamedTuple):
 
 
 class Parsed(NamedTuple):
-    """What a dialect made of one body."""
+    """What a dialect made of one body. A bad event is refused in the answer where clients read it, else quarantined."""
 
     events: list[Event]
     rejected: list[Rejection]
+    quarantined: Sequence[Quarantined] = ()
 
 
 def instant(value: Any) -> int:

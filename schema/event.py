@@ -55,6 +55,24 @@ class Event(msgspec.Struct, array_like=True, gc=False):
     auth_user_id: str | None = None
 
 
+class Quarantined(msgspec.Struct, array_like=True, gc=False):
+    """What came for an event and is none, from a client that would drop its whole batch if it were refused. It counts
+    as accepted, and the drain keeps it as a dead letter. `sent` is JSON."""
+
+    event_id: UUID
+    code: str
+    message: str
+    sent: str
+
+
+class Verified(msgspec.Struct, array_like=True, gc=False):
+    """The claims of a verified token, which is all of it that travels."""
+
+    user_id: str
+    email: str | None = None
+    role: str | None = None
+
+
 class Batch(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     """What one request brought: its events and what they have in common. One stream entry, one receipt."""
 
@@ -65,6 +83,13 @@ class Batch(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     ip_prefix: str | None = None
     country: str | None = None
     user_agent: str | None = None
+    quarantined: list[Quarantined] = []
+    verified: Verified | None = None
+
+    @property
+    def accepted(self) -> int:
+        """How many events are promised with it."""
+        return len(self.events) + len(self.quarantined)
 
     def pack(self) -> bytes:
         """The entry's payload: MessagePack arrays, ids as 16 bytes."""
@@ -119,4 +144,6 @@ def from_json(raw: bytes) -> Event:
     fields: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
     if unknown := fields.keys() - set(EVENT_FIELDS):
         raise msgspec.ValidationError(f"no such field: {', '.join(sorted(unknown))}")
+    if missing := [f for f in ("event_id", "event_type", "occurred_at") if fields.get(f) is None]:
+        raise msgspec.ValidationError(f"no {', '.join(missing)}")
     return msgspec.convert([fields.get(f) for f in EVENT_FIELDS], Event)

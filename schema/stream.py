@@ -95,7 +95,7 @@ _FORGET_LANE = "return redis.call('XLEN', ARGV[1]) == 0 and redis.call('SREM', A
 
 def pack(lane: int, batch: Batch) -> Packed:
     """The batch in bytes, which is all of it that has to wait for its turn."""
-    return Packed(lane, batch.site_id, batch.batch_id.bytes, len(batch.events), batch.pack())
+    return Packed(lane, batch.site_id, batch.batch_id.bytes, batch.accepted, batch.pack())
 
 
 def arguments(batches: Sequence[Packed], rejected: Iterable[tuple[str, Mapping[str, int]]]) -> list[str | bytes | int]:

@@ -108,6 +108,8 @@ def _replay(connection: Connection, dead_letter_id: int, settings: Settings) -> 
             known = known_events(connection, [(staged.batch.site_id, staged.event.event_id)])
             write(connection, [] if known else [staged], dictionaries, settings)
             _settle(connection, letter, stored=1 - len(known))
+    except msgspec.ValidationError as error:
+        return Replay(dead_letter_id, "dead", f"patch it first: {error}")
     except psycopg.Error as error:
         if not is_poison(error):
             raise

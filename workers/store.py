@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 from schema.asked import Asked
 from schema.db import Connection
 from schema.entry import Entry
-from schema.event import as_json
+from schema.event import Batch, as_json
 from schema.settings import Settings
 from schema.sql import load
 from workers import requests
@@ -97,6 +97,8 @@ def store_entries(
             candidate = (ordinal, Staged(event, entry.batch))
             if candidates.setdefault((entry.site_id, event.event_id), candidate) is not candidate:
                 repeated.append(candidate)
+        for ordinal, unfit in enumerate(entry.batch.quarantined, len(entry.batch.events)):
+            dead.append((entry, ordinal, Poison(f"{unfit.code}: {unfit.message}", None)))
     repeated += [candidates.pop(key) for key in known_events(connection, candidates)]
     fresh = [s for _, s in candidates.values()]
     requests.store(connection, asked_in(new, poisoned), dictionaries)
@@ -201,8 +203,8 @@ def _settle(
 
 
 def _bury(connection: Connection, entry: Entry, ordinal: int | None, poison: Poison) -> None:
-    event = entry.batch.events[ordinal] if entry.batch and ordinal is not None else None
     batch = entry.batch
+    event_id, raw = _as_letter(batch, ordinal) if batch and ordinal is not None else (None, entry.payload)
     shared = None
     if batch:  # jsonb refuses U+0000, and a letter that cannot be kept would block its lane
         texts = {"ip_prefix": batch.ip_prefix, "country": batch.country, "user_agent": batch.user_agent}
@@ -212,13 +214,24 @@ def _bury(connection: Connection, entry: Entry, ordinal: int | None, poison: Poi
         {
             "site_id": entry.site_id,
             "batch_id": entry.batch_id,
-            "event_id": event.event_id if event else None,
+            "event_id": event_id,
             "received_at": moment(_received(entry)),
             "events": _size(entry, ordinal),
-            "raw": as_json(event) if event else entry.payload,
+            "raw": raw,
             "shared": msgspec.json.encode(shared).decode() if shared else None,
             "reason": poison.reason,
             "sqlstate": poison.sqlstate,
             "stream_id": entry.entry_id,
         },
     )
+
+
+def _as_letter(batch: Batch, ordinal: int) -> tuple[UUID, bytes]:
+    """An event's id and JSON. What was quarantined is an event without a type, so that it must be patched before it
+    can be replayed; what was sent is in its metadata."""
+    if ordinal < len(batch.events):
+        event = batch.events[ordinal]
+        return event.event_id, as_json(event)
+    unfit = batch.quarantined[ordinal - len(batch.events)]
+    fields = {"event_id": unfit.event_id, "occurred_at": batch.received_at, "metadata": f'{{"sent":{unfit.sent}}}'}
+    return unfit.event_id, msgspec.json.encode(fields)

@@ -1,0 +1,115 @@
+"""A wire format that is not ours, behind the same accept path. In: a body in that format. Out: what its clients expect.
+
+A dialect is a file of functions and its table of routes; here is what all of them share. After a crash before the
+answer the client resends, and ids that are made of what it sent make the resend harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+from starlette.types import Scope
+
+from ingest import rules
+from ingest.commit import GroupCommit
+from ingest.endpoint import Taken, commit, decode, make_batch, take
+from ingest.gate import Gate
+from ingest.http import Answer
+from ingest.rules import Context, Parsed
+from schema.errors import InvalidEvent
+from schema.event import Event, Quarantined, derived_id, new_id, now
+
+Headers = dict[bytes, bytes]
+_TEXT_MAX = 500
+
+
+def named_in_body(_scope: Scope, _header: Headers, root: Any) -> dict[str, Any]:
+    """Key and site as our own dialect sends them."""
+    return root if isinstance(root, dict) else {}
+
+
+class Dialect(NamedTuple):
+    """How one route of a format is read and answered.
+
+    `parse` raises InvalidBody for what is no batch at all, `named` returns what the body says of `write_key` and
+    `site_id`, `answer` gets the durability in force and the microseconds since the request was read.
+    """
+
+    parse: Callable[[Any, Context], Parsed]
+    answer: Callable[[Taken, str, int], Answer]
+    named: Callable[[Scope, Headers, Any], dict[str, Any]] = named_in_body
+    read: Callable[[bytes], Any] = decode
+
+
+class DialectEndpoint:
+    """The accept path for one route of a dialect."""
+
+    def __init__(self, gate: Gate, group: GroupCommit, lanes: int, dialect: Dialect) -> None:
+        self._gate = gate
+        self._group = group
+        self._lanes = lanes
+        self._dialect = dialect
+
+    async def __call__(self, scope: Scope, header: Headers, raw: bytes) -> Answer:
+        received_at = now()
+        root = self._dialect.read(raw)
+        context = self._gate.context(scope, header, self._dialect.named(scope, header, root), received_at)
+        parsed = self._dialect.parse(root, context)
+        batch = make_batch(scope, header, context, parsed.events)
+        batch.quarantined = list(parsed.quarantined)
+        taken = take(batch, self._lanes, parsed.rejected)
+        await commit(self._group, taken)
+        return self._dialect.answer(taken, self._gate.durability, now() - received_at)
+
+
+def read_each(items: Sequence[Any], read: Callable[[Any, int], Event], context: Context) -> Parsed:
+    """Read every item by itself; what is no event is quarantined, so that its neighbours are not resent or lost."""
+    events, quarantined = [], []
+    for index, item in enumerate(items):
+        try:
+            event = read(item, index)
+            rules.refuse_nul(msgspec.structs.astuple(event), event.metadata)
+            events.append(event)
+        except InvalidEvent as refusal:
+            quarantined.append(_quarantine(item, index, refusal.code, refusal.message, context))
+        except msgspec.ValidationError as error:
+            quarantined.append(_quarantine(item, index, "invalid_field", str(error), context))
+    return Parsed(events, [], quarantined)
+
+
+def as_id(context: Context, kind: str, value: Any) -> UUID | None:
+    """A UUID as it is; of any other text or number the UUID that always stands for it on this site. None for nothing.
+
+    The caller keeps in the metadata what was sent. Raises InvalidEvent.
+    """
+    if value is None or value == "":
+        return None
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or len(value) > _TEXT_MAX:
+        raise InvalidEvent("invalid_field", f"{kind}: an id is text of at most {_TEXT_MAX} characters.")
+    try:
+        return UUID(value) if len(value) in (32, 36) else derived_id(context.site_id, kind, value)
+    except ValueError:
+        return derived_id(context.site_id, kind, value)
+
+
+def content_id(context: Context, item: Any, index: int, client_time: Any) -> UUID:
+    """The id of an event that came without one: of its content where the client sent a time, else a new one."""
+    if client_time is None:
+        return new_id(context.received_at)
+    return derived_id(context.site_id, "content", rules.as_json(item, context.settings), str(index))
+
+
+def _quarantine(item: Any, index: int, code: str, message: str, context: Context) -> Quarantined:
+    """Resent, it gets the same id. What nests too deeply to be JSON again is kept as its type."""
+    try:
+        sent = rules.as_json(item, context.settings)
+    except InvalidEvent:
+        sent = b'"nested too deeply"'
+    sent = sent.replace(b"\\u0000", b"\\ufffd")  # Postgres refuses it in jsonb
+    event_id = derived_id(context.site_id, "quarantined", sent, str(index))
+    return Quarantined(event_id, code, message[:_TEXT_MAX], sent.decode())
