@@ -57,6 +57,7 @@ def run_once(connection: Connection, file: Path, today: date) -> bool:
         return False
     began = time.monotonic()
     write(catalogue.read(connection, today), file)
+    connection.execute(_SQL["tell_file"])
     logger.info("catalogue snapshot built", extra={"seconds": round(time.monotonic() - began, 3)})
     if old:
         connection.execute(_SQL["forget_changes"], {"saw": old.origin.saw})

@@ -3,8 +3,9 @@ Out: `view`, which is replaced whole.
 
 One thread: it maps the newest file, and applies to it the templates that changed since. NOTIFY wakes it, and each
 second it looks by itself, because a notification may be lost. Where much changed it reads a small catalogue anew; of a
-large one it waits for the chore's next file, and reads it as well where none comes. Meanwhile it owes what changed in
-bulk, which comes with that file, but applies single changes as ever. Postgres being away leaves the last view in force.
+large one it waits for the chore's next file, which is begun at once, and reads it as well where none comes. Meanwhile
+it owes what changed in bulk, which comes with that file, but applies single changes as ever. Postgres being away leaves
+the last view in force.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ class Fresh:
             try:
                 with db.connect(self._settings, "tripstream_reader", statement_seconds_max=240) as connection:
                     connection.execute("LISTEN catalogue")
+                    connection.execute("LISTEN catalogue_file")
                     self._watch(connection)
             except Exception as error:  # whatever it is: the last view stays, and the next look may do better
                 if not self._told:

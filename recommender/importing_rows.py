@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from recommender.days import Day
+from recommender.preferences import Whole
 from schema.errors import BadRows, ConfigError
 
 _OF_TEMPLATE = (
@@ -62,16 +63,16 @@ class ImportRow(BaseModel):
     type: Name
     countries: list[Annotated[str, StringConstraints(to_upper=True)]] = Field(min_length=1, max_length=50)
     tags: list[Name] = Field(default=[], max_length=63)
-    difficulty: int = Field(ge=1, le=3)
+    difficulty: Whole = Field(ge=1, le=3)
     base_price: Price
-    duration_days: int = Field(ge=1, le=365)
+    duration_days: Whole = Field(ge=1, le=365)
     occurrence_key: Name | None = None
     starts_on: PlannedDay
     ends_on: PlannedDay | None = None
     price: Price | None = None
     guide: Name | None = None
-    seats: int = Field(ge=0, le=100_000)
-    seats_left: int | None = Field(default=None, ge=0)
+    seats: Whole = Field(ge=0, le=100_000)
+    seats_left: Whole | None = Field(default=None, ge=0)
     status: Literal["Open", "Guaranteed", "Last Places", "Full", "Cancelled"] | None = None
     is_active: bool = True
 

@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
-from typing import NamedTuple
+from typing import LiteralString, NamedTuple
 
+from psycopg.sql import SQL, Identifier
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -24,13 +25,15 @@ from schema.sql import load
 from workers import queue, upkeep
 
 _SQL = load("clock")
+_PAUSE_SECONDS = 1.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 logger = logging.getLogger("tripstream.clock")
 
 
 class Chore(NamedTuple):
     """One line of the table. `offset` shifts the slots, `catch_up` bounds how many missed ones are made up for. The
-    function of another room is named, like RQ's jobs: nothing is imported for it but by the worker that runs it."""
+    function of another room is named, like RQ's jobs: nothing is imported for it but by the worker that runs it. It is
+    also asked for at once when Postgres notifies `channel`."""
 
     name: str
     function: Callable[[Settings], None] | str
@@ -38,6 +41,7 @@ class Chore(NamedTuple):
     offset: timedelta = timedelta(0)
     catch_up: int = 1
     seconds_max: int = 300
+    channel: LiteralString | None = None
 
     def slot(self, at: datetime) -> datetime:
         """The slot that `at` lies in."""
@@ -62,11 +66,12 @@ def _roll_up(settings: Settings) -> None:
 CHORES = (
     Chore("mirror", upkeep.mirror, timedelta(seconds=15)),
     Chore("rollup", _roll_up, timedelta(minutes=1)),
-    Chore("snapshot", "recommender.building.build", timedelta(seconds=10)),
+    Chore("snapshot", "recommender.building.build", timedelta(seconds=10), channel="catalogue"),
     Chore("prune", upkeep.prune, timedelta(minutes=15)),
     Chore("partitions", upkeep.partitions, timedelta(days=1), offset=timedelta(hours=2), catch_up=3),
 )
 _BY_NAME = {chore.name: chore for chore in CHORES}
+_BY_CHANNEL = {chore.channel: chore for chore in CHORES if chore.channel is not None}
 
 
 def run_once(connection: Connection, redis: Redis, streams: Redis, settings: Settings, at: datetime) -> list[str]:
@@ -85,10 +90,26 @@ def run_once(connection: Connection, redis: Redis, streams: Redis, settings: Set
             # Enqueued before the row commits: a crash between the two enqueues it again, and twice does no harm.
             with connection.transaction():
                 if connection.execute(_SQL["tick"], {"chore": chore.name, "slot": slot}).fetchone():
-                    every = int(chore.every.total_seconds())
-                    queue.enqueue_chore(redis, chore.name, slot.isoformat(), chore.seconds_max, every)
+                    _enqueue(redis, chore, slot)
                     done.append(chore.name)
     return done
+
+
+def heed(connection: Connection, redis: Redis, seconds: float) -> list[str]:
+    """Wait that long for notifications, and ask for the chores that are due by them, once each. Returns their names.
+
+    What comes meanwhile is asked for together, and what came before the clock listened is found by the next tick.
+    """
+    heard = {one.channel for one in connection.notifies(timeout=seconds, stop_after=1)}
+    chores = [_BY_CHANNEL[channel] for channel in sorted(heard)]
+    for chore in chores:
+        _enqueue(redis, chore, chore.slot(datetime.now(UTC)))
+    return [chore.name for chore in chores]
+
+
+def _enqueue(redis: Redis, chore: Chore, slot: datetime) -> None:
+    every = int(chore.every.total_seconds())
+    queue.enqueue_chore(redis, chore.name, slot.isoformat(), chore.seconds_max, every)
 
 
 def due(chore: Chore, last: datetime | None, at: datetime) -> list[datetime]:
@@ -137,10 +158,13 @@ def _run_connected(settings: Settings, stop: Callable[[], bool]) -> None:
         db.wrapped(),
     ):
         stream.open_lanes(streams, settings.lanes)
+        for channel in _BY_CHANNEL:
+            connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
         while not stop():
             run_once(connection, redis, streams, settings, datetime.now(UTC))
             stream.beat_clock(streams)
-            time.sleep(1)
+            if heed(connection, redis, _PAUSE_SECONDS):
+                time.sleep(_PAUSE_SECONDS)
 
 
 def _last_slot(connection: Connection, chore: Chore) -> datetime | None:

@@ -2,7 +2,9 @@
 
 -- name: origin
 -- Which database this is, and the snapshot it gives now: a file is only good for the one that it was made from.
-SELECT (SELECT system_identifier FROM pg_control_system()) || '.' || oid, pg_current_snapshot()::text
+-- One that was restored to an earlier moment has another time line, and its transactions are others.
+SELECT (SELECT system_identifier FROM pg_control_system()) || '.' || (SELECT timeline_id FROM pg_control_checkpoint())
+    || '.' || oid, pg_current_snapshot()::text
 FROM pg_database WHERE datname = current_database()
 
 -- name: continues
@@ -73,6 +75,10 @@ FROM catalogue_changes WHERE changed_in >= pg_snapshot_xmin(%(saw)s::pg_snapshot
 -- name: lock
 -- Whether this connection is now the only one that builds.
 SELECT pg_try_advisory_lock(hashtext('tripstream.snapshot'))
+
+-- name: tell_file
+-- Wakes the web processes, which would find the new file within a second by themselves.
+SELECT pg_notify('catalogue_file', '')
 
 -- name: forget_changes
 -- Leaves what a web process may still have to apply: it looks for a newer file each second, and had an hour for it.

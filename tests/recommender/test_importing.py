@@ -145,6 +145,7 @@ def test_names_that_make_the_same_code_stay_two(load: Import, connection: db.Con
     [
         ({"difficulty": 4}, "difficulty: Input should be less than or equal to 3"),
         ({"difficulty": ...}, "difficulty: Field required"),
+        ({"difficulty": True}, "difficulty: is true or false, where a number belongs"),
         ({"countries": "CH|UK"}, "countries: 'UK' is no ISO 3166 alpha-2 code"),
         ({"starts_on": "1/6/2027"}, "starts_on: is no day like 2027-03-31"),
         ({"starts_on": "1700000000"}, "starts_on: is no day like 2027-03-31"),

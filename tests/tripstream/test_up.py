@@ -171,10 +171,12 @@ def departures(url: str) -> int:
         return connection.execute("SELECT count(*) FROM trip_occurrences").fetchall()[0][0]
 
 
-def test_given_urls_are_used_and_nothing_embedded_starts(up: Callable[..., Up], servers: Servers) -> None:
-    given = {"DATABASE_URL": servers.postgres.url(), "REDIS_URL": servers.valkey.url()}
+def test_given_urls_are_used_and_nothing_embedded_starts(
+    up: Callable[..., Up], servers: Servers, settings: Settings
+) -> None:
+    given = {"DATABASE_URL": settings.database_url, "REDIS_URL": settings.redis_url}
     one = up(**given, TRIPSTREAM_DEMO_OCCURRENCES="40").is_up()
-    assert departures(servers.postgres.url()) == 0
+    assert departures(settings.database_url) == 0
     assert not list(one.state.glob("pg*"))
     assert not (one.state / "valkey").exists()
     until(lambda: all(f"{name} = {url}" in one.log() for name, url in given.items()), "the child has the URLs")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schema import stream
+from schema import db, stream
 from schema.errors import StorageError
 from schema.settings import Settings
 from tests.workers.pipeline import Pipeline, pipeline
@@ -189,8 +189,31 @@ def test_the_loop_waits_while_postgres_or_redis_is_away(settings: Settings, monk
 
 def test_the_loop_ticks_once_a_second_and_says_that_it_lives(pipe: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(clock.time, "sleep", pauses.append)
+    monkeypatch.setattr(clock, "heed", lambda *given: pauses.append(given[-1]))
     clock.run(pipe.settings, lambda: len(pauses) >= 2)
     assert pauses == [1, 1]
     assert stream.is_ticking(pipe.redis)
     assert len(queued(pipe, queue.DRAIN)) == 2
+
+
+def test_a_change_of_the_catalogue_asks_for_a_snapshot_at_once_and_for_one_only(pipe: Pipeline) -> None:
+    pipe.connection.execute("LISTEN catalogue")
+    with db.connect(pipe.settings) as other:
+        with other.transaction():
+            other.execute("SELECT pg_notify('catalogue', '1'), pg_notify('catalogue', '2')")
+        assert clock.heed(pipe.connection, pipe.redis, 60) == ["snapshot"]
+    assert [job[1] for job in queued(pipe)] == ["snapshot"]
+    assert clock.heed(pipe.connection, pipe.redis, 0) == []
+
+
+def test_the_loop_listens_for_what_chores_want_to_hear(pipe: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[list[str]] = []
+
+    def tell(*given: Any) -> None:
+        pipe.connection.execute("SELECT pg_notify('catalogue', '')")
+        heard.append(heed(*given))
+
+    heed = clock.heed
+    monkeypatch.setattr(clock, "heed", tell)
+    clock.run(pipe.settings, lambda: bool(heard))
+    assert heard == [["snapshot"]]
