@@ -39,13 +39,13 @@ class Ingest(FastAPI):
     def __init__(self, settings: Settings, **options: Any) -> None:
         self.hot: dict[str, ASGIApp] = {}
         self.settings = settings
-        self._proxies = Proxies(settings)
+        self._proxies = Proxies(settings) if settings.trusted_proxies else None
         super().__init__(title="Tripstream", version="0.1.0", docs_url=None, redoc_url=None, **options)
         self.add_exception_handler(HTTPException, _answer_http)
         self.add_exception_handler(TripstreamError, answer_error)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._proxies and scope["type"] == "http":
+        if self._proxies is not None and scope["type"] == "http":
             self._proxies.reveal(scope)
         hot = self.hot.get(scope["path"]) if scope["type"] == "http" else None
         if hot is None:

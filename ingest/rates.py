@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -30,15 +30,15 @@ class Rate(NamedTuple):
 
 
 class Bucket:
-    """Empty at `until`, if nothing more is spent."""
+    """Empty at `until`, if nothing more is spent; `cost` is what an event costs just now."""
 
-    __slots__ = ("until",)
+    __slots__ = ("cost", "until")
 
     def __init__(self) -> None:
-        self.until = 0
+        self.until = self.cost = 0
 
 
-Charge = tuple[Bucket, int]
+Charges = tuple[Bucket, ...]
 
 
 class Rates:
@@ -48,8 +48,8 @@ class Rates:
         self._settings = settings
         self._clock = clock
         self._limits: dict[str, tuple[Rate | None, Rate | None]] = {}
-        self._young: dict[tuple[str, str], Bucket] = {}
-        self._old: dict[tuple[str, str], Bucket] = {}
+        self._young: dict[str | tuple[str, str], Bucket] = {}  # by key, or by site and address
+        self._old: dict[str | tuple[str, str], Bucket] = {}
 
     def adopt(self, sites: Mapping[str, SiteRule]) -> None:
         """These limits are in force from now on; what was spent stays spent."""
@@ -59,32 +59,35 @@ class Rates:
             for site_id, its in found.items()
         }
 
-    def admit(self, site_id: str, key: str | None, host: str) -> Sequence[Charge]:
+    def admit(self, site_id: str, key: str | None, host: str) -> Charges:
         """Charge one event to the key and to the address, where each has a limit. Raises Limited where either has no
         room for one, and then neither was charged."""
         key_rate, address_rate = self._limits[site_id]
-        wanted = []
+        address = None if address_rate is None else limited_address(host)
+        charges: Charges = ()
         if key is not None and key_rate is not None:
-            wanted.append((key, key_rate, "from this key"))
-        if address_rate is not None and (address := limited_address(host)) is not None:
-            wanted.append((address, address_rate, "from your address"))
-        return self._charge(site_id, wanted) if wanted else ()
-
-    def _charge(self, site_id: str, wanted: list[tuple[str, Rate, str]]) -> Sequence[Charge]:
-        at = self._clock()
-        charges = []
-        for name, rate, whose in wanted:
-            bucket = self._young.get((site_id, name)) or self._find((site_id, name))
-            wait = bucket.until + rate.event - rate.burst - at
-            if wait > 0:
-                said = f"Too many events {whose} in a short time. Send the same batch again after Retry-After."
-                raise Limited(said, retry_after_seconds=-(-wait // _SECOND))
-            charges.append((bucket, rate.event))
-        for bucket, cost in charges:
-            bucket.until = max(bucket.until, at) + cost
+            at = self._clock()
+            charges = (self._with_room(key, key_rate, at, "from this key"),)
+        elif address is None:  # this machine without a key
+            return charges
+        else:
+            at = self._clock()
+        if address is not None and address_rate is not None:
+            charges += (self._with_room((site_id, address), address_rate, at, "from your address"),)
+        for bucket in charges:
+            bucket.until = (bucket.until if bucket.until > at else at) + bucket.cost
         return charges
 
-    def _find(self, name: tuple[str, str]) -> Bucket:
+    def _with_room(self, name: str | tuple[str, str], rate: Rate, at: int, whose: str) -> Bucket:
+        bucket = self._young.get(name) or self._find(name)
+        bucket.cost = rate.event
+        wait = bucket.until + rate.event - rate.burst - at
+        if wait > 0:
+            said = f"Too many events {whose} in a short time. Send the same batch again after Retry-After."
+            raise Limited(said, retry_after_seconds=-(-wait // _SECOND))
+        return bucket
+
+    def _find(self, name: str | tuple[str, str]) -> Bucket:
         """One of those that were not used lately, or a new one."""
         if len(self._young) >= _BUCKETS_MAX:
             self._young, self._old = {}, self._young
@@ -92,11 +95,11 @@ class Rates:
         return bucket
 
 
-def spend(charges: Iterable[Charge], events: int) -> None:
+def spend(charges: Charges, events: int) -> None:
     """Charge so many more events of a request that was admitted: a batch is taken whole, also into debt, or one that
     is larger than the burst could never be sent."""
-    for bucket, cost in charges:
-        bucket.until += events * cost
+    for bucket in charges:
+        bucket.until += events * bucket.cost
 
 
 @lru_cache(maxsize=65_536)

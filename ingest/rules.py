@@ -12,7 +12,7 @@ from urllib.parse import unquote_plus, urlsplit
 
 import msgspec
 
-from ingest.rates import Charge
+from ingest.rates import Charges
 from schema.errors import InvalidEvent
 from schema.event import MICROSECOND, Event, Quarantined
 from schema.registry import Registry, SiteRule
@@ -36,7 +36,7 @@ class Context(NamedTuple):
     registry: Registry
     settings: Settings
     received_at: int
-    charges: Sequence[Charge] = ()
+    charges: Charges = ()
 
 
 class Rejection(NamedTuple):

@@ -77,7 +77,8 @@ class Settings(BaseSettings):
     inflight_requests_per_address_max: int = _setting(
         200,
         "The same for one public network of senders (IPv4 /24, IPv6 /48). 0: no such limit, as it has to be behind a "
-        "proxy with a public address: every peer is then the proxy. This machine and private networks have none.",
+        "proxy with a public address that is not trusted: every peer is then the proxy. This machine and private "
+        "networks have none.",
         "requests",
         ge=0,
     )

@@ -22,6 +22,7 @@ from schema.sql import load
 
 LIMITS = ("key_rate", "key_burst", "address_rate", "address_burst")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s*]+", re.IGNORECASE)
+_NO_SITE = "there is no site {!r}: see `tripstream site list`"
 _HINT = 4  # characters of a key that are kept to tell it from others: 24 of its 256 bits
 
 
@@ -70,7 +71,7 @@ def change_site(connection: db.Connection, site_id: str, changes: dict[str, Any]
         values["origins"] = [as_origin(origin) for origin in values["origins"]]
     with _refusals(values):
         if connection.execute(load("sites")["change_site"], values).fetchone() is None:
-            raise _no_site(site_id)
+            raise ConfigError(_NO_SITE.format(site_id))
 
 
 def add_key(connection: db.Connection, site_id: str, role: str, hours: float | None = None) -> str:
@@ -85,7 +86,7 @@ def rotate(connection: db.Connection, site_id: str, role: str, overlap_hours: fl
     the earlier. Raises ConfigError."""
     with _refusals({"site_id": site_id, "role": role}), connection.transaction():
         if connection.execute(load("sites")["lock_site"], {"site_id": site_id}).fetchone() is None:
-            raise _no_site(site_id)
+            raise ConfigError(_NO_SITE.format(site_id))
         ending = {"site_id": site_id, "role": role, "seconds": overlap_hours * 3600}
         connection.execute(load("sites")["end_keys"], ending)
         return _make_key(connection, site_id, role, None)
@@ -115,7 +116,7 @@ def shown(connection: db.Connection, site_id: str) -> tuple[dict[str, Any], list
     with connection.cursor(row_factory=dict_row) as cursor:
         site = cursor.execute(load("sites")["show_site"], {"site_id": site_id}).fetchone()
         if site is None:
-            raise _no_site(site_id)
+            raise ConfigError(_NO_SITE.format(site_id))
         return site, cursor.execute(load("sites")["show_keys"], {"site_id": site_id}).fetchall()
 
 
@@ -139,10 +140,6 @@ def _make_key(connection: db.Connection, site_id: str, role: str, hours: float |
     return key
 
 
-def _no_site(site_id: str) -> ConfigError:
-    return ConfigError(f"there is no site {site_id!r}: see `tripstream site list`")
-
-
 @contextmanager
 def _refusals(values: dict[str, Any]) -> Iterator[None]:
     """What Postgres refuses of a site or key, as ConfigError."""
@@ -151,7 +148,7 @@ def _refusals(values: dict[str, Any]) -> Iterator[None]:
     except psycopg.errors.UniqueViolation:
         raise ConfigError(f"site {values['site_id']!r} is there already") from None
     except psycopg.errors.ForeignKeyViolation:
-        raise _no_site(values["site_id"]) from None
+        raise ConfigError(_NO_SITE.format(values["site_id"])) from None
     except psycopg.errors.CheckViolation as error:
         raise ConfigError(_why(error.diag.constraint_name or "", values)) from None
     except psycopg.errors.InvalidParameterValue:

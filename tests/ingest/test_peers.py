@@ -72,9 +72,16 @@ def test_the_sender_is_the_rightmost_hop_that_is_no_proxy_of_ours(peer: str, sai
     assert sender(peer, *said) == found
 
 
-def test_nobody_is_believed_unless_named(shared: Server) -> None:
-    assert not Proxies(Settings())
-    assert sender(EDGE, SENDER, trusted=" , ") == EDGE
+def test_a_list_of_thousands_of_hops_is_read_and_not_remembered() -> None:
+    proxies = Proxies(Settings(trusted_proxies=EDGE))
+    for n in range(10):
+        scope: dict[str, Any] = {
+            "client": (EDGE, 1),
+            "headers": [(b"x-forwarded-for", b"%d, " % n * 9000 + b"203.0.113.77")],
+        }
+        proxies.reveal(scope)
+        assert scope["client"][0] == SENDER
+    assert proxies._remembered.cache_info().currsize == 0
 
 
 @pytest.mark.parametrize("name", ["forwarded", "x-real-ip", "x-client-ip", "cf-connecting-ip", "true-client-ip"])
@@ -92,6 +99,13 @@ def stored(server: Server, column: str, n: int) -> Any:
 def post(server: Server, n: int, peer: str, *headers: tuple[str, str], site_id: str = "open") -> httpx.Response:
     content = make.body(make.event(n), site_id=site_id)
     return server.request("POST", BATCH, host=peer, content=content, headers=list(headers))
+
+
+def test_nobody_is_believed_unless_named(shared: Server, behind: Server) -> None:
+    assert sender(EDGE, SENDER, trusted=" , ") == EDGE
+    shared.look()
+    assert post(shared, 40, EDGE, ("x-forwarded-for", SENDER), ("cf-ipcountry", "IL")).status_code == 202
+    assert (stored(shared, "ip_prefix", 40), stored(shared, "country", 40)) == ("198.51.100.0/24", None)
 
 
 @pytest.mark.parametrize(
