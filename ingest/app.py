@@ -1,4 +1,5 @@
-"""The tiny process alone: `uvicorn ingest.app:app`. In: HTTP. Out: stream entries. Imports in under a second.
+"""The tiny process alone: `uvicorn --no-proxy-headers ingest.app:app`. In: HTTP. Out: stream entries. Imports in
+under a second. Whose X-Forwarded-For is believed is a setting of ours; uvicorn believes this machine's by itself.
 
 The hot routes are plain ASGI, found by one dictionary look-up before FastAPI's middleware and router run; FastAPI
 documents them, and serves health, readiness and metrics.
