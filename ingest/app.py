@@ -1,4 +1,5 @@
-"""The tiny process alone: `uvicorn ingest.app:app`. In: HTTP. Out: stream entries. Imports in under a second.
+"""The tiny process alone: `uvicorn --no-proxy-headers ingest.app:app`. In: HTTP. Out: stream entries. Imports in
+under a second. Whose X-Forwarded-For is believed is a setting of ours; uvicorn believes this machine's by itself.
 
 The hot routes are plain ASGI, found by one dictionary look-up before FastAPI's middleware and router run; FastAPI
 documents them, and serves health, readiness and metrics.
@@ -23,6 +24,7 @@ from ingest.dialect import Dialect, DialectEndpoint
 from ingest.endpoint import EventsEndpoint
 from ingest.gate import Gate
 from ingest.http import Route
+from ingest.peers import Proxies
 from ingest.sessions import SessionEndpoint
 from schema import collector
 from schema import settings as config
@@ -38,11 +40,14 @@ class Ingest(FastAPI):
     def __init__(self, settings: Settings, **options: Any) -> None:
         self.hot: dict[str, ASGIApp] = {}
         self.settings = settings
+        self._proxies = Proxies(settings) if settings.trusted_proxies else None
         super().__init__(title="Tripstream", version="0.1.0", docs_url=None, redoc_url=None, **options)
         self.add_exception_handler(HTTPException, _answer_http)
         self.add_exception_handler(TripstreamError, answer_error)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._proxies is not None and scope["type"] == "http":
+            self._proxies.reveal(scope)
         hot = self.hot.get(scope["path"]) if scope["type"] == "http" else None
         if hot is None:
             await super().__call__(scope, receive, send)

@@ -18,6 +18,7 @@ from ingest.commit import GroupCommit
 from ingest.endpoint import Taken, commit, decode, make_batch, take
 from ingest.gate import Gate
 from ingest.http import Answer
+from ingest.rates import spend
 from ingest.rules import Context, Parsed
 from schema.errors import InvalidEvent
 from schema.event import Event, Quarantined, derived_id, new_id, now
@@ -60,6 +61,7 @@ class DialectEndpoint:
         parsed = self._dialect.parse(root, context)
         batch = make_batch(scope, header, context, parsed.events)
         batch.quarantined = list(parsed.quarantined)
+        spend(context.charges, len(batch.quarantined))
         taken = take(batch, self._lanes, parsed.rejected)
         await commit(self._group, taken)
         return self._dialect.answer(taken, self._gate.durability, now() - received_at)

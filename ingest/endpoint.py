@@ -20,6 +20,8 @@ from ingest.commit import GroupCommit
 from ingest.dialects import native
 from ingest.gate import Gate, ip_prefix
 from ingest.http import Answer, encode
+from ingest.peers import COUNTRY
+from ingest.rates import spend
 from ingest.rules import Context, Rejection
 from schema import stream
 from schema.errors import InvalidBody
@@ -65,14 +67,15 @@ class EventsEndpoint:
         """What waits for the fsync is bytes. Events that waited for it too, a hundred batches of them, had left the
         processor's cache when they were packed, and the next ones found no warm memory."""
         received_at = now()
-        parsed = None
-        if (envelope := native.read_exact(raw, self._single)) is not None:
+        if (envelope := native.read_exact(raw, self._single)) is None:
+            parsed, root = None, decode(raw)
+            context = self._gate.context(scope, header, root, received_at)
+        else:
             named = {"write_key": envelope.write_key, "site_id": envelope.site_id}
             context = self._gate.context(scope, header, named, received_at)
-            parsed = native.parse_exact(envelope, context)
+            if (parsed := native.parse_exact(envelope, context)) is None:
+                root = decode(raw)
         if parsed is None:
-            root = decode(raw)
-            context = self._gate.context(scope, header, root, received_at)
             found = native.items(root, self._single)
             sent_at = root.get("sent_at") if isinstance(root, dict) else None
             parsed = native.parse(found, sent_at, context, b"\\u0000" in raw)
@@ -90,7 +93,10 @@ def decode(raw: bytes) -> Any:
 
 
 def make_batch(scope: Scope, header: dict[bytes, bytes], context: Context, events: list[Event]) -> Batch:
-    """The events with what their request says of all of them. The address is truncated here, before it is queued."""
+    """The events with what their request says of all of them. The address is truncated here, before it is queued. The
+    gate has charged for one of them."""
+    if context.charges and len(events) > 1:
+        spend(context.charges, len(events) - 1)
     agent = header.get(b"user-agent", b"").decode("utf-8", "replace").replace("\0", "")[:_USER_AGENT_MAX]
     return Batch(
         site_id=context.site_id,
@@ -99,6 +105,7 @@ def make_batch(scope: Scope, header: dict[bytes, bytes], context: Context, event
         events=events,
         ip_prefix=ip_prefix((scope.get("client") or ("",))[0]),
         user_agent=agent or None,
+        country=scope.get(COUNTRY),
     )
 
 

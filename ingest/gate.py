@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from starlette.types import Scope
 
+from ingest.rates import Rates
 from ingest.rules import Context
 from schema import registry
 from schema.errors import Busy, Forbidden, Unauthorized
@@ -40,6 +41,7 @@ class Gate:
         self._settings = settings
         self._document = b""
         self.registry: Registry | None = None
+        self.rates = Rates(settings)
         self.durability = "unknown"
         self.memory_share = 0.0
         self.reachable = False
@@ -121,40 +123,49 @@ class Gate:
         self.bytes -= size
 
     def context(self, scope: Scope, header: dict[bytes, bytes], root: Any, received_at: int) -> Context:
-        """The site a request is for. Raises Unauthorized, Forbidden, or Busy before the first registry."""
+        """The site a request is for, which is charged to its key and address. Raises Unauthorized, Forbidden, Limited,
+        or Busy before the first registry."""
         if self.registry is None:
             raise Busy("The registry has not been published yet: run `tripstream migrate`, or wait for the clock.")
         named = root if isinstance(root, dict) else {}
-        site_id = self._site_of(scope, header, named, self.registry)
+        site_id, key = self._site_of(scope, header, named, self.registry, received_at)
         rule = self.registry.sites[site_id]
         origin = header.get(b"origin", b"").decode("latin-1")
         if origin and "*" not in rule.origins and origin not in rule.origins:
             raise Forbidden(f"The origin {origin} is not on the list of site {site_id}.")
-        return Context(site_id, rule, self.registry, self._settings, received_at)
+        charges = self.rates.admit(site_id, key, (scope.get("client") or ("",))[0])
+        return Context(site_id, rule, self.registry, self._settings, received_at, charges)
 
     def _adopt(self, document: Any) -> None:
         if document and document != self._document:
             try:
                 self.registry = registry.decode(document)
+                self.rates.adopt(self.registry.sites)
                 self._document = document
             except (msgspec.DecodeError, UnicodeDecodeError):
                 logger.error("the registry document cannot be read; the last good one stays in force")
 
-    def _site_of(self, scope: Scope, header: dict[bytes, bytes], named: dict[str, Any], known: Registry) -> str:
+    def _site_of(
+        self, scope: Scope, header: dict[bytes, bytes], named: dict[str, Any], known: Registry, at: int
+    ) -> tuple[str, str | None]:
+        """The site, and the hash of the key that named it."""
         key = named.get("write_key") or _key_in(header)
         wanted = named.get("site_id")
         if isinstance(key, str) and key:
-            rule = known.keys.get(registry.key_hash(key).hex())
+            digest = registry.key_hash(key).hex()
+            rule = known.keys.get(digest)
             if rule is None or rule.role != "write" or rule.site_id not in known.sites:
                 raise Unauthorized("This is no write key. `tripstream site add` makes one.")
+            if rule.ends_at is not None and rule.ends_at <= at:  # the document may be older than the end
+                raise Unauthorized("This write key has ended. `tripstream site rotate` makes one.")
             if wanted is not None and wanted != rule.site_id:
                 raise Unauthorized("The write key belongs to another site than site_id says.")
-            return rule.site_id
+            return rule.site_id, digest
         site_id = "default" if wanted is None else wanted
         site = known.sites.get(site_id) if isinstance(site_id, str) else None
         if site is None or not _is_open(site, scope, header):
             raise Unauthorized("This site takes events with its write key only: send it as write_key.")
-        return str(site_id)
+        return str(site_id), None
 
 
 async def durability(redis: Redis) -> str:
@@ -200,6 +211,9 @@ def _is_open(site: SiteRule, scope: Scope, header: dict[bytes, bytes]) -> bool:
 
 
 def _key_in(header: dict[bytes, bytes]) -> str | None:
+    """A bearer of a verified identity (a JWT) is no key, and may come beside one."""
     scheme, _, value = header.get(b"authorization", b"").partition(b" ")
-    key = value.strip() if scheme.lower() == b"bearer" else header.get(b"x-write-key") or header.get(b"apikey")
+    value = value.strip()
+    is_key = scheme.lower() == b"bearer" and not value.startswith(b"eyJ")
+    key = value if is_key else header.get(b"x-write-key") or header.get(b"apikey")
     return key.decode("latin-1") if key else None

@@ -16,6 +16,7 @@ _ERRORS = {
     "408": "The body arrived too slowly",
     "413": "Too many bytes or events",
     "415": "Unknown Content-Encoding",
+    "429": "Too many events from this key or address; send the same batch again after Retry-After",
     "503": "The queue is full or unreachable; send the same batch again after Retry-After",
 }
 

@@ -12,6 +12,7 @@ from urllib.parse import unquote_plus, urlsplit
 
 import msgspec
 
+from ingest.rates import Charges
 from schema.errors import InvalidEvent
 from schema.event import MICROSECOND, Event, Quarantined
 from schema.registry import Registry, SiteRule
@@ -28,13 +29,14 @@ _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class Context(NamedTuple):
-    """What a dialect may know besides the body. `received_at` in microseconds."""
+    """What a dialect may know besides the body. `received_at` in microseconds; `charges` pay for the events."""
 
     site_id: str
     rule: SiteRule
     registry: Registry
     settings: Settings
     received_at: int
+    charges: Charges = ()
 
 
 class Rejection(NamedTuple):

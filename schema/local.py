@@ -7,6 +7,7 @@ import re
 from collections.abc import Container
 from functools import lru_cache
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _FORWARDED = (b"x-forwarded-for", b"forwarded", b"x-real-ip", b"x-forwarded-host", b"x-forwarded-proto", b"via")
 
 
@@ -30,3 +31,8 @@ def names_this_machine(host: str) -> bool:
 def is_local(host: str, headers: Container[bytes]) -> bool:
     """A request that some proxy forwarded does not count as local, whoever delivered it."""
     return is_loopback(host) and not any(name in headers for name in _FORWARDED)
+
+
+def networks(said: str) -> list[Network]:
+    """Addresses and networks that are separated by commas. Raises ValueError naming the one that is neither."""
+    return [ipaddress.ip_network(one.strip()) for one in said.split(",") if one.strip()]

@@ -11,10 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schema.errors import ConfigError
+from schema.local import networks
 
 PREFIX = "TRIPSTREAM_"
 
@@ -76,12 +77,36 @@ class Settings(BaseSettings):
     inflight_requests_per_address_max: int = _setting(
         200,
         "The same for one public network of senders (IPv4 /24, IPv6 /48). 0: no such limit, as it has to be behind a "
-        "proxy with a public address: every peer is then the proxy. This machine and private networks have none.",
+        "proxy with a public address that is not trusted: every peer is then the proxy. This machine and private "
+        "networks have none.",
         "requests",
         ge=0,
     )
     inflight_bytes_max: int = _setting(
         256 << 20, "What has come of bodies, held in memory at once, per process.", "bytes", ge=1 << 20
+    )
+    trusted_proxies: str = _setting(
+        "",
+        "Proxies whose X-Forwarded-For is believed: addresses and networks, separated by commas. A sender is the "
+        "rightmost address there that is none of them. Behind a proxy that is not named, all senders are one address.",
+    )
+    country_header: str = _setting(
+        "", "Header in which a trusted proxy says the sender's country (ISO 3166 alpha-2), like CF-IPCountry."
+    )
+    key_events_per_second_max: int = _setting(
+        20_000, "What one key may send, per process; a site may have its own. 0: no limit.", "events/s", ge=0
+    )
+    key_events_burst_max: int = _setting(
+        0, "What one key may send at once, after a pause. 0: ten seconds' worth.", "events", ge=0
+    )
+    address_events_per_second_max: int = _setting(
+        5_000,
+        "The same for one address (IPv6: /64) of senders; this machine has no limit. 0: no limit.",
+        "events/s",
+        ge=0,
+    )
+    address_events_burst_max: int = _setting(
+        0, "What one address may send at once, after a pause. 0: ten seconds' worth.", "events", ge=0
     )
     accept_window_days: int = _setting(400, "Events older than this are refused.", "days", ge=1, le=3650)
     clock_skew_seconds_max: int = _setting(
@@ -109,6 +134,12 @@ class Settings(BaseSettings):
     dedupe_window_days: int = _setting(400, "How long an event_id is remembered.", "days", ge=1, le=3650)
     backlog_alarm_seconds: int = _setting(60, "Oldest queued batch older than this raises an alarm.", "s", ge=1)
     process_events_seconds_max: int = _setting(30, "How long POST /process-events drains before it answers.", "s", ge=1)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _names_networks(cls, said: str) -> str:
+        networks(said)
+        return said
 
     @model_validator(mode="after")
     def _windows_agree(self) -> Settings:

@@ -9,6 +9,7 @@ import redis
 
 from ingest.gate import ip_prefix
 from schema import db, registry, sites
+from schema.errors import Unauthorized
 from tests import make
 from tests.ingest.serving import Server, Site, add_site, drain, select
 
@@ -59,6 +60,29 @@ def test_a_read_key_does_not_write_and_a_revoked_key_no_longer_does(site: Site) 
     site.server.look()
     assert status(site.server, write_key=site.key) == 401
     assert status(site.server, write_key=read_key) == 401
+
+
+def test_a_rotated_key_stops_at_its_time_though_nothing_was_published_since(site: Site) -> None:
+    gate, header = site.server.gate, {b"apikey": site.key.encode()}
+    with db.connect(site.server.settings) as connection:
+        new = sites.rotate(connection, site.site_id, "write", overlap_hours=1)
+    sites.announce(site.server.settings)
+    site.server.look()
+    assert gate.registry
+    ends_at = gate.registry.keys[registry.key_hash(site.key).hex()].ends_at
+    assert ends_at
+    for at in (ends_at - 1, ends_at):
+        assert gate.context({}, {b"apikey": new.encode()}, {}, at).site_id == site.site_id
+    assert gate.context({}, header, {}, ends_at - 1).site_id == site.site_id
+    with pytest.raises(Unauthorized, match="has ended"):
+        gate.context({}, header, {}, ends_at)
+
+
+def test_a_key_beside_a_verified_identity_is_the_one_that_counts(site: Site) -> None:
+    bearer = {"authorization": "Bearer eyJhbGciOiJIUzI1NiJ9.e30.x"}
+    assert status(site.server, STRANGER, bearer | {"apikey": site.key}) == 202
+    assert status(site.server, STRANGER, bearer | {"x-write-key": site.key}) == 202
+    assert status(site.server, STRANGER, bearer) == 401
 
 
 def test_keys_are_kept_as_hashes_only(site: Site) -> None:
