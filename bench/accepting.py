@@ -2,7 +2,7 @@
 
 In: one web process of each on the same server software, ours with our protocol and theirs as it comes, the same 256
 keep-alive connections (enough to keep a process busy while a group's fsync is awaited) and the same bodies, as fast as
-answers come. What holds: every answer counted was the format's own for success, and every batch of it was in the stream.
+answers come. What holds: every answer counted said success as its format does, and every batch of it was in the stream.
 """
 
 from __future__ import annotations
