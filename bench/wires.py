@@ -119,7 +119,8 @@ def _part(event: Event) -> Event:
 
 
 def _properties(event: Event) -> Event:
-    return event.get("metadata", {}) | {name: event[name] for name in _ABOUT if name in event}
+    about: Event = event.get("metadata", {})
+    return about | {name: event[name] for name in _ABOUT if name in event}
 
 
 NATIVE = {1: Wire("/api/events", 1, 202, bare), 10: Wire("/api/events/batch", 10, 202, batch)}
