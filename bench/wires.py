@@ -63,6 +63,7 @@ def single(events: list[Event], _: int) -> Event:
         "path": urlsplit(event["page_url"]).path,
         "user_id": event["anonymous_id"],
         "timestamp": time(event["client_timestamp"]),
+        "metadata": event.get("metadata", {}),
     }
 
 
