@@ -1,17 +1,34 @@
 """The rows of DESIGN.md §9 that are measured here, as data: what, the bar and the aim, and who measures it.
 
 Below its bar an issue is not done; its aim is what we want to be known for. Where the bar is the larger of the two,
-less is better.
+less is better. Formats that are not ours have neither: what they cost is seen beside our own.
 """
 
 from __future__ import annotations
 
-from bench import accepting, asking, crowd, draining, endtoend, latency, memory, recommending, rollup, singles, size
+from bench import (
+    accepting,
+    asking,
+    crowd,
+    draining,
+    endtoend,
+    latency,
+    memory,
+    recommending,
+    rollup,
+    singles,
+    size,
+    wires,
+)
 from bench.measured import Row
 
 ROWS = (
     Row("accept_batch", "accept, batch of 10, durable, over a bare ASGI app", "×", 0.25, 0.45, accepting.batches),
     Row("accept_single", "accept, 1 event, durable, over a bare ASGI app", "×", 0.40, 0.70, accepting.singles),
+    Row("segment", "the same, Segment batch of 10", "×", None, None, accepting.dialect(wires.SEGMENT)),
+    Row("posthog", "the same, PostHog batch of 10", "×", None, None, accepting.dialect(wires.POSTHOG)),
+    Row("pages", "the same, page analytics, 10 parts", "×", None, None, accepting.dialect(wires.PAGES)),
+    Row("ingest_event", "the same, single-event API", "×", None, None, accepting.dialect(wires.SINGLE)),
     Row("accept_p99", "accept p99 at half of capacity, while workers drain", "ms", 25, 5, latency.measure),
     Row("connections", "1,000 open connections", "errors", 0, 0, crowd.measure),
     Row("drain", "drain, over bare COPY into the same table", "×", 0.30, 0.50, draining.measure),

@@ -19,8 +19,9 @@ from redis.asyncio import Redis
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ingest import commit, metrics, openapi
+from ingest import commit, metrics, openapi, sdk_config
 from ingest.dialect import Dialect, DialectEndpoint
+from ingest.dialects import posthog, segment
 from ingest.endpoint import EventsEndpoint
 from ingest.gate import Gate
 from ingest.http import Route
@@ -31,7 +32,7 @@ from schema import settings as config
 from schema.errors import TripstreamError
 from schema.settings import Settings
 
-DIALECTS: dict[str, Dialect] = {}
+DIALECTS: dict[str, Dialect] = {**segment.ROUTES, **posthog.ROUTES}
 
 
 class Ingest(FastAPI):
@@ -42,6 +43,7 @@ class Ingest(FastAPI):
         self.settings = settings
         self._proxies = Proxies(settings) if settings.trusted_proxies else None
         super().__init__(title="Tripstream", version="0.1.0", docs_url=None, redoc_url=None, **options)
+        sdk_config.add_routes(self)
         self.add_exception_handler(HTTPException, _answer_http)
         self.add_exception_handler(TripstreamError, answer_error)
 
@@ -79,7 +81,8 @@ def mount(app: Ingest, gate: Gate, group: commit.GroupCommit, redis: Redis) -> N
     app.hot["/api/events/batch"] = Route(gate, settings, batch)
     app.hot["/api/events"] = Route(gate, settings, single)
     for path, dialect in DIALECTS.items():
-        app.hot[path] = Route(gate, settings, DialectEndpoint(gate, group, settings.lanes, dialect))
+        endpoint = DialectEndpoint(gate, group, settings.lanes, dialect)
+        app.hot[path] = Route(gate, settings, endpoint, sdk=dialect.sdk)
     app.hot["/api/session/start"] = Route(gate, settings, SessionEndpoint(gate, group, redis, settings))
 
 

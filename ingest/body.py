@@ -35,7 +35,7 @@ def refuse_announced(header: dict[bytes, bytes], limit: int) -> None:
         raise TooLarge(f"The body has {length[:18].decode()} bytes; at most {limit} are accepted.")
 
 
-async def receive_all(receive: Receive, gate: Gate, settings: Settings) -> bytes:
+async def receive_all(receive: Receive, gate: Gate, settings: Settings, limit: int) -> bytes:
     """The body as it was sent. Its bytes are taken from the gate as they come, and are the caller's to give back.
 
     Whatever Content-Length said, a body over the limit is cut off while it is read. Raises TooLarge, SlowSender, Busy,
@@ -44,7 +44,7 @@ async def receive_all(receive: Receive, gate: Gate, settings: Settings) -> bytes
     task = asyncio.current_task()
     gate.reading[task] = time.monotonic()
     try:
-        return await _receive(receive, gate, settings.body_bytes_max)
+        return await _receive(receive, gate, limit)
     except asyncio.CancelledError:
         if task is None or task not in gate.late:
             raise

@@ -68,6 +68,13 @@ class Settings(BaseSettings):
 
     batch_events_max: int = _setting(100, "Events in one native batch.", "events", ge=1, le=10_000)
     body_bytes_max: int = _setting(1 << 20, "Body, as sent and once decompressed.", "bytes", ge=1024, le=64 << 20)
+    sdk_body_bytes_max: int = _setting(
+        8 << 20,
+        "The same for the SDKs of Segment, RudderStack, Jitsu and PostHog, whose batches have no limit of events.",
+        "bytes",
+        ge=1024,
+        le=64 << 20,
+    )
     body_seconds_max: float = _setting(10.0, "Time a body may take to arrive; headers have the same.", "s", gt=0)
     metadata_depth_max: int = _setting(16, "Nesting of an event's metadata.", "levels", ge=1, le=200)
     metadata_bytes_max: int = _setting(32 << 10, "Metadata of one event, as JSON.", "bytes", ge=256, le=1 << 20)
