@@ -107,6 +107,12 @@ def page_fields(url: str | None, path: str | None, campaign: dict[str, str | Non
     return {"page_url": url, "path": path, "utm": utm}
 
 
+def screen(width: Any, height: Any) -> str | None:
+    """As the tracker sends it: 1280x720."""
+    fits = type(width) is type(height) is int and 0 < width < 100_000 and 0 < height < 100_000
+    return f"{width}x{height}" if fits else None
+
+
 def visitor(context: Context, anonymous: Any, user: Any, rest: dict[str, Any]) -> dict[str, Any]:
     """Who it was; an anonymous id that is no UUID is kept in `rest`. Raises InvalidEvent."""
     anonymous_id = as_id(context, "anonymous", anonymous)
@@ -155,7 +161,8 @@ def build(
         rules.check_type(event_type, fields.get("source"), context)
     metadata: dict[str, Any] = {}
     for values in kept:
-        metadata |= {(f"event.{name}" if name in metadata else name): value for name, value in values.items()}
+        more = {name: value for name, value in values.items() if name not in metadata or metadata[name] != value}
+        metadata |= {(f"event.{name}" if name in metadata else name): value for name, value in more.items()}
     return Event(
         event_id, event_type, at, **fields, metadata=rules.pack_metadata(event_type, metadata, context.settings)
     )

@@ -126,6 +126,7 @@ def _page(properties: dict[str, Any]) -> dict[str, Any]:
         "referrer": text(properties, "$referrer", ADDRESS_MAX),
         "user_agent": agent and agent[: lifting.TEXT_MAX],
         "device_type": kind and kind.lower(),
+        "screen": lifting.screen(properties.pop("$screen_width", None), properties.pop("$screen_height", None)),
     } | lifting.page_fields(url, path, campaign)
 
 
