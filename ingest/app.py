@@ -20,6 +20,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ingest import commit, metrics, openapi
 from ingest.dialect import Dialect, DialectEndpoint
+from ingest.dialects.analytics import ANALYTICS
+from ingest.dialects.platform import EMIT
+from ingest.dialects.single import INGEST_EVENT
 from ingest.endpoint import EventsEndpoint
 from ingest.gate import Gate
 from ingest.http import Route
@@ -29,7 +32,11 @@ from schema import settings as config
 from schema.errors import TripstreamError
 from schema.settings import Settings
 
-DIALECTS: dict[str, Dialect] = {}
+DIALECTS: dict[str, Dialect] = {
+    "/ingest-event": INGEST_EVENT,
+    "/api/analytics/ingest": ANALYTICS,
+    "/rpc/emit_platform_event": EMIT,
+}
 
 
 class Ingest(FastAPI):

@@ -52,6 +52,7 @@ class Parsed(NamedTuple):
     events: list[Event]
     rejected: list[Rejection]
     quarantined: Sequence[Quarantined] = ()
+    category: str | None = None
 
 
 def instant(value: Any) -> int:
