@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from recommender.days import Day
+from schema.days import Day
 from schema.errors import BadRows, ConfigError
 
 _OF_TEMPLATE = (

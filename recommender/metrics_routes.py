@@ -12,9 +12,9 @@ from typing import Annotated
 from fastapi import FastAPI, Query, Request
 
 from recommender import metrics
-from recommender.days import Day
 from recommender.metrics import DAYS_MAX, Daily, Metrics, Span, TopSearches
 from schema import db, sites
+from schema.days import Day
 from schema.db import Connection
 from schema.errors import InvalidRequest, Unauthorized
 from schema.local import is_local, names_this_machine

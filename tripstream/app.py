@@ -22,12 +22,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ingest.app import Ingest, accepting, add_service_routes, answer_error
 from recommender import route
 from recommender.evaluation_route import add_evaluation_routes
-from recommender.metrics_routes import add_metrics_routes
+from recommender.metrics_routes import add_metrics_routes, site_of
 from recommender.reference_routes import add_reference_routes
 from recommender.route import Recommender
 from reports import status
 from reports.lately import lately
 from reports.metrics import Pipeline
+from reports.stats_routes import add_stats_routes
 from schema import db, migrate
 from schema import settings as config
 from schema.errors import InvalidRequest, TripstreamError, Unauthorized
@@ -67,6 +68,7 @@ def create(settings: Settings | None = None) -> Ingest:
     recommender = add_recommendations(app, chosen)
     add_evaluation_routes(app, chosen, lambda: recommender.fresh.view, require_admin)
     add_metrics_routes(app, chosen)
+    add_stats_routes(app, chosen, site_of)
     add_reference_routes(app, chosen)
     add_docs(app)
     return app

@@ -1,5 +1,5 @@
-"""Moves what applications emitted in their transactions into the queue. In: rows of event_outbox. Out: batches, promised
-like any other, and what became of each row.
+"""Moves what applications emitted in their transactions into the queue. In: rows of event_outbox. Out: batches,
+promised like any other, and what became of each row.
 
 An event keeps its row's id. A crash between append and mark leaves a lease of 30 s, after which the row is moved
 again; it is accepted twice then, and the ledger calls the second a duplicate. Postgres checks each row by itself: what

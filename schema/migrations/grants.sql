@@ -68,7 +68,7 @@ DECLARE
 BEGIN
     FOREACH readable IN ARRAY '{schema_version,sites,event_types,event_sources,batches,drained,accepted_mirror,users,
         identities,sessions,trip_interactions,rollup_hourly,daily_events,weekly_events,monthly_events,dirty_days,clock_ticks,
-        events,continents,countries,companies,guides,trip_types,tags,trip_templates,trip_template_countries,
+        texts,events,continents,countries,companies,guides,trip_types,tags,trip_templates,trip_template_countries,
         trip_template_tags,trip_occurrences,catalogue_changes,recommendation_requests,recommendation_daily,
         evaluation_scenarios}'::text[]
     LOOP

@@ -1,0 +1,31 @@
+"""`GET /get-stats`: the figures of the single-event API. In: a site's id, perhaps a day, and the right to read. Out:
+JSON; 401 without that right, 404 for another site, 422 naming the parameter that is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import FastAPI, Query, Request
+
+from reports.stats import Stats, stats
+from schema import db
+from schema.days import Day
+from schema.errors import NotFound
+from schema.settings import Settings
+
+SiteOf = Callable[[Request, Settings], str]
+Wanted = Annotated[str, Query(min_length=1, description="Whose figures; the read key has to be its own.")]
+
+
+def add_stats_routes(app: FastAPI, settings: Settings, site_of: SiteOf) -> None:
+    """The route. `site_of` says which site's figures a request may see, or raises Unauthorized."""
+
+    @app.get("/get-stats", summary="Views, users and paths of a day, or of all time (read key)")
+    def get_stats(request: Request, site_id: Wanted, date: Day | None = None) -> Stats:
+        with db.wrapped():
+            if site_of(request, settings) != site_id:
+                raise NotFound(f"There is no site {site_id} here that may be read so: send a read key of its own.")
+            with db.connect(settings, "tripstream_reader") as connection:
+                return stats(connection, site_id, date)
