@@ -10,7 +10,8 @@ SELECT o.event_id, o.site_id, o.event_type, o.event_category, o.user_id,
         WHEN length(o.event_type) NOT BETWEEN 1 AND 100 THEN 'event_type: must have 1 to 100 characters'
         WHEN o.event_category <> ALL (enum_range(NULL::event_category)::text[])
             THEN 'event_category: must be one of ' || array_to_string(enum_range(NULL::event_category), ', ')
-        WHEN s.strict AND NOT EXISTS (SELECT FROM event_types AS t WHERE t.event_type = o.event_type AND t.seeded)
+        WHEN s.strict AND NOT EXISTS (SELECT FROM event_types AS t WHERE t.event_type = o.event_type AND t.seeded
+                                      AND t.event_type <> 'unregistered')
             THEN 'event_type: this site takes registered event types only, not ' || o.event_type
         WHEN length(o.user_id) > 500 THEN 'user_id: may have 500 characters'
         WHEN octet_length(packed.metadata) > %(metadata_bytes_max)s
