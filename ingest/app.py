@@ -22,6 +22,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ingest import commit, metrics, openapi, sdk_config
 from ingest.dialect import Dialect, DialectEndpoint
 from ingest.dialects import posthog, segment
+from ingest.dialects.analytics import ANALYTICS
+from ingest.dialects.platform import EMIT
+from ingest.dialects.single import INGEST_EVENT
 from ingest.endpoint import EventsEndpoint
 from ingest.gate import Gate
 from ingest.http import Route
@@ -32,7 +35,13 @@ from schema import settings as config
 from schema.errors import TripstreamError
 from schema.settings import Settings
 
-DIALECTS: dict[str, Dialect] = {**segment.ROUTES, **posthog.ROUTES}
+DIALECTS: dict[str, Dialect] = {
+    **segment.ROUTES,
+    **posthog.ROUTES,
+    "/ingest-event": INGEST_EVENT,
+    "/api/analytics/ingest": ANALYTICS,
+    "/rpc/emit_platform_event": EMIT,
+}
 
 
 class Ingest(FastAPI):

@@ -7,6 +7,7 @@ answer the client resends, and ids that are made of what it sent make the resend
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -27,6 +28,7 @@ from schema.event import Event, Quarantined, derived_id, new_id, now
 Headers = dict[bytes, bytes]
 _TEXT_MAX = 500
 _LARGE = 64 << 10  # to read 8 MiB takes half a second, in which the event loop must turn
+_MISSING = re.compile(r"Object missing required field `(\w+)`")
 
 
 def named_in_body(_scope: Scope, _header: Headers, root: Any) -> dict[str, Any]:
@@ -75,6 +77,7 @@ class DialectEndpoint:
         spend(context.charges, len(batch.quarantined))
         if self._dialect.sdk and b"origin" not in header:  # which every browser sends, and no server
             batch.user_agent = batch.ip_prefix = batch.country = None
+        batch.category = parsed.category
         taken = take(batch, self._lanes, parsed.rejected)
         await commit(self._group, taken)
         if self._dialect.answer_each:
@@ -119,6 +122,28 @@ def content_id(context: Context, item: Any, index: int, client_time: Any) -> UUI
     if client_time is None:
         return new_id(context.received_at)
     return derived_id(context.site_id, "content", rules.as_json(item, context.settings), str(index))
+
+
+def with_unknown(wire: msgspec.Struct, item: dict[str, Any]) -> dict[str, Any]:
+    """The metadata that came with an item, and whatever of it `wire` does not know."""
+    known: dict[str, Any] = getattr(wire, "metadata", None) or {}
+    unknown = sorted(item.keys() - set(wire.__struct_fields__))
+    return known | {(name if name not in known else f"event.{name}"): item[name] for name in unknown}
+
+
+def told(error: msgspec.ValidationError) -> str:
+    """What is wrong with which field."""
+    what, _, where = str(error).partition(" - at ")
+    field = where.strip("`").removeprefix("$").removeprefix(".")
+    if missing := _MISSING.fullmatch(what):
+        return f"{f'{field}.' if field else ''}{missing[1]}: is missing"
+    return f"{field or 'event'}: {what}"
+
+
+def refused_type(event_type: Any, context: Context) -> str:
+    """A refused event's type, for the count by reason; only known ones, so that a stranger cannot fill it."""
+    known = isinstance(event_type, str) and event_type in context.registry.event_types
+    return event_type if known else "unknown"
 
 
 def _quarantine(item: Any, index: int, code: str, message: str, context: Context) -> Quarantined:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
+from ingest.dialects.analytics import PageBatch
 from ingest.dialects.native import NativeEvent
+from ingest.dialects.platform import PlatformEvent
+from ingest.dialects.single import Queued, SingleEvent
 from ingest.sessions import SessionStart
 
 _ERRORS = {
@@ -59,6 +63,9 @@ class Problem(msgspec.Struct):
 _ROUTES: tuple[tuple[str, str, type, str, type], ...] = (
     ("/api/events/batch", "Post a batch of events", NativeBatch, "202", Receipt),
     ("/api/events", "Post one event", NativeEvent, "202", Receipt),
+    ("/ingest-event", "Post one event of a site by its id", SingleEvent, "202", Queued),
+    ("/api/analytics/ingest", "Post sessions, page views and clicks of pages", PageBatch, "202", Receipt),
+    ("/rpc/emit_platform_event", "Emit one event of an application; answers its id", PlatformEvent, "200", UUID),
     ("/api/session/start", "Start or resume a session", SessionStart, "200", Session),
 )
 

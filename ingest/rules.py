@@ -54,6 +54,7 @@ class Parsed(NamedTuple):
     events: list[Event]
     rejected: list[Rejection]
     quarantined: Sequence[Quarantined] = ()
+    category: str | None = None
 
 
 def instant(value: Any) -> int:

@@ -12,9 +12,9 @@ from typing import Annotated
 from fastapi import FastAPI, Query, Request
 
 from recommender import metrics
-from recommender.days import Day
 from recommender.metrics import DAYS_MAX, Daily, Metrics, Span, TopSearches
 from schema import db, rights
+from schema.days import Day
 from schema.db import Connection
 from schema.errors import InvalidRequest
 from schema.settings import Settings
@@ -45,15 +45,10 @@ def add_metrics_routes(app: FastAPI, settings: Settings, clock: Clock = lambda: 
             return metrics.top_searches(connection, span, limit)
 
 
-def site_of(request: Request, settings: Settings) -> str:
-    """The site whose figures the request may see. Raises Unauthorized, Forbidden."""
-    return rights.readable_site(settings, request.headers, request.client.host if request.client else None)
-
-
 @contextmanager
 def _figures_of(request: Request, settings: Settings) -> Iterator[tuple[Connection, str]]:
     with db.wrapped():
-        site_id = site_of(request, settings)
+        site_id = rights.site_of(settings, request)
         with db.connect(settings, "tripstream_reader") as connection:
             yield connection, site_id
 

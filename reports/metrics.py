@@ -50,10 +50,14 @@ class Pipeline(Collector):
         try:
             with db.connect(self._settings, "tripstream_reader", statement_seconds_max=2) as connection:
                 rows = status.drained(connection)
+                outbox = status.outbox(connection)
         except (TripstreamError, psycopg.Error):
             yield _gauge("tripstream_postgres_up", "Whether Postgres answers.", 0)
             return
         yield _gauge("tripstream_postgres_up", "Whether Postgres answers.", 1)
+        yield _gauge("tripstream_outbox_pending", "Emitted events that wait to be moved.", outbox.pending)
+        yield _gauge("tripstream_outbox_oldest_seconds", "Age of the oldest of them.", outbox.oldest_seconds)
+        yield _gauge("tripstream_outbox_failed", "Emitted events that failed three times.", outbox.failed)
         for name, text in (
             ("stored", "Events stored."),
             ("duplicate", "Events that were stored before."),

@@ -40,6 +40,14 @@ class Queue(NamedTuple):
     memory_share: float
 
 
+class Outbox(NamedTuple):
+    """What applications emitted and is not moved yet, since when, and what could not be moved in three tries."""
+
+    pending: int
+    oldest_seconds: float
+    failed: int
+
+
 def queue(redis: Redis, settings: Settings) -> Queue:
     """Backlog over all lanes, and how full Redis is."""
     lanes = stream.backlog(redis, stream.known_lanes(redis, settings.lanes))
@@ -81,6 +89,11 @@ def asked(connection: Connection) -> tuple[int, int]:
     """Requests for recommendations in the last hour, and how many of them had no result."""
     requests, empty = connection.execute(_SQL["asked"]).fetchall()[0]
     return requests, empty
+
+
+def outbox(connection: Connection) -> Outbox:
+    """How the outbox stands."""
+    return Outbox(*connection.execute(_SQL["outbox"]).fetchall()[0])
 
 
 def schema_version(connection: Connection) -> tuple[str | None, int]:

@@ -17,6 +17,7 @@ import msgspec
 
 NAMESPACE = UUID("5f6a5a0e-6d0b-5c1e-9b3c-2f1d6f1a7c11")
 MICROSECOND = 1_000_000
+CATEGORIES = ("interaction", "transaction", "user_activity", "content")
 
 
 class Event(msgspec.Struct, array_like=True, gc=False):
@@ -85,6 +86,7 @@ class Batch(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     user_agent: str | None = None
     quarantined: list[Quarantined] = []
     verified: Verified | None = None
+    category: str | None = None  # of its events' types, where nobody registered them before
 
     @property
     def accepted(self) -> int:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 
+from starlette.requests import HTTPConnection
+
 from schema import db, sites
 from schema.errors import Forbidden, Unauthorized
 from schema.local import is_local, names_this_machine
@@ -31,6 +33,11 @@ def readable_site(settings: Settings, headers: Mapping[str, str], host: str | No
     if right.role == "write":
         raise Forbidden("A write key can read nothing: `tripstream site key SITE` makes a read key.")
     return right.site_id
+
+
+def site_of(settings: Settings, request: HTTPConnection) -> str:
+    """The same, of a request."""
+    return readable_site(settings, request.headers, request.client.host if request.client else None)
 
 
 def require_admin(settings: Settings, headers: Mapping[str, str]) -> None:

@@ -113,9 +113,9 @@ def arguments(batches: Sequence[Packed], rejected: Iterable[tuple[str, Mapping[s
     return found
 
 
-def append(client: Any, lane: int, batch: Batch) -> Any:
-    """Make a promise of one batch, through a client or into a pipeline."""
-    return client.eval(APPEND, 0, *arguments([pack(lane, batch)], []))
+def append(client: Any, lane: int, *batches: Batch) -> Any:
+    """Make a promise of these batches, all or none, through a client or into a pipeline."""
+    return client.eval(APPEND, 0, *arguments([pack(lane, batch) for batch in batches], []))
 
 
 def append_asked(client: Any, lane: int, asked: Asked) -> Any:

@@ -27,6 +27,7 @@ from recommender.route import Recommender
 from reports import status
 from reports.lately import lately
 from reports.metrics import Pipeline
+from reports.stats_routes import add_stats_routes
 from schema import db, migrate, rights
 from schema import settings as config
 from schema.errors import InvalidRequest, TripstreamError
@@ -67,6 +68,7 @@ def create(settings: Settings | None = None) -> Ingest:
     recommender = add_recommendations(app, chosen)
     add_evaluation_routes(app, chosen, lambda: recommender.fresh.view, require_admin)
     add_metrics_routes(app, chosen)
+    add_stats_routes(app, chosen)
     add_reference_routes(app, chosen)
     add_docs(app)
     return app

@@ -36,6 +36,10 @@ def status() -> None:
         minute, hour = figures.rates(connection)
         console.print(f"backlog    {queue.batches} batches, oldest {queue.oldest_seconds:.1f} s")
         console.print(f"memory     {queue.memory_share:.0%} of Redis' limit")
+        outbox = figures.outbox(connection)
+        console.print(
+            f"outbox     {outbox.pending} pending, oldest {outbox.oldest_seconds:.1f} s; {outbox.failed} failed"
+        )
         console.print(f"rate       {minute:.1f} events/s over a minute, {hour:.1f} over an hour")
         console.print(
             "asked      {} recommendations in an hour, {} without a result".format(*figures.asked(connection))

@@ -16,7 +16,7 @@ import psycopg
 
 from schema.asked import Asked
 from schema.db import Connection
-from schema.event import MICROSECOND, Batch, Event
+from schema.event import CATEGORIES, MICROSECOND, Batch, Event
 from schema.sql import load
 from workers.agents import classify
 
@@ -82,7 +82,11 @@ class Dictionaries:
             self.agents.clear()
         if sum(map(len, self.texts.values())) > _CACHE_MAX:
             self.texts.clear()
-        self._learn_types(connection, {s.event.event_type for s in staged} - self.types.keys())
+        wanted: dict[str, str | None] = {}
+        for event, batch in staged:
+            if event.event_type not in self.types:
+                wanted[event.event_type] = wanted.get(event.event_type) or batch.category
+        self._learn_types(connection, wanted)
         agents = {agent for event, batch in staged if (agent := event.user_agent or batch.user_agent)}
         self._learn_agents(connection, agents - self.agents.keys())
         self._learn_texts(connection, staged)
@@ -96,14 +100,17 @@ class Dictionaries:
                 connection.execute("SELECT ensure_request_month(%s)", (on,))
                 self._request_months.add((on.year, on.month))
 
-    def _learn_types(self, connection: Connection, names: set[str]) -> None:
-        if names:
+    def _learn_types(self, connection: Connection, wanted: Mapping[str, str | None]) -> None:
+        """`wanted`: names, each with the category that it is to have if it is new."""
+        if wanted:
             known = {name for name, *_ in connection.execute(_SQL["types"])}
-            if unknown := names - known:
-                connection.execute(_SQL["register_types"], {"types": sorted(unknown), "most": TYPES_MAX})
+            if unknown := sorted(wanted.keys() - known):
+                categories = [wanted[name] if wanted[name] in CATEGORIES else "interaction" for name in unknown]
+                fresh = {"types": unknown, "categories": categories, "most": TYPES_MAX}
+                connection.execute(_SQL["register_types"], fresh)
             rows = connection.execute(_SQL["types"])
             self.types.update({name: (type_id, category) for name, type_id, category in rows})
-            self.unregistered.update(names - self.types.keys())
+            self.unregistered.update(wanted.keys() - self.types.keys())
             self.types.update(dict.fromkeys(self.unregistered, self.types[_UNREGISTERED]))
 
     def _learn_agents(self, connection: Connection, names: set[str]) -> None:

@@ -53,7 +53,8 @@ DECLARE
 BEGIN
     FOR one IN
         SELECT oid FROM pg_proc
-        WHERE pronamespace = 'public'::regnamespace AND proname IN ('ensure_month', 'ensure_request_month')
+        WHERE pronamespace = 'public'::regnamespace AND proname IN (
+            'ensure_month', 'ensure_request_month', 'emit_platform_event', 'get_pending_events', 'mark_event_processed')
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', one);
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO tripstream_writer', one);
@@ -66,8 +67,8 @@ DECLARE
     readable text;
 BEGIN
     FOREACH readable IN ARRAY '{schema_version,sites,event_types,event_sources,batches,drained,accepted_mirror,users,
-        identities,sessions,trip_interactions,rollup_hourly,daily_events,weekly_events,monthly_events,clock_ticks,
-        events,continents,countries,companies,guides,trip_types,tags,trip_templates,trip_template_countries,
+        identities,sessions,trip_interactions,rollup_hourly,daily_events,weekly_events,monthly_events,dirty_days,clock_ticks,
+        texts,events,continents,countries,companies,guides,trip_types,tags,trip_templates,trip_template_countries,
         trip_template_tags,trip_occurrences,catalogue_changes,recommendation_requests,recommendation_daily,
         evaluation_scenarios}'::text[]
     LOOP
@@ -77,4 +78,14 @@ BEGIN
             EXECUTE format('GRANT SELECT ON public.%I TO tripstream_reader', readable);
         END IF;
     END LOOP;
+END $$;
+
+-- Of the outbox how much waits, not what is in it.
+DO $$
+BEGIN
+    IF to_regclass('public.event_outbox') IS NOT NULL
+        AND NOT has_column_privilege('tripstream_reader', 'public.event_outbox', 'processing_status', 'SELECT')
+    THEN
+        GRANT SELECT (processing_status, created_at) ON public.event_outbox TO tripstream_reader;
+    END IF;
 END $$;

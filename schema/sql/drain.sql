@@ -245,9 +245,12 @@ SELECT * FROM unnest(%(site_id)s::text[], %(batch_id)s::uuid[], %(event_id)s::uu
     %(stream_id)s::text[])
 
 -- name: register_types
--- Unknown event types of lenient sites become known, as interactions, while there are not too many.
-INSERT INTO event_types (event_type)
-SELECT unnest(%(types)s::text[]) ORDER BY 1 LIMIT greatest(%(most)s - (SELECT count(*) FROM event_types), 0)
+-- Unknown event types of lenient sites become known, as interactions where nobody said what they are, while there are
+-- not too many.
+INSERT INTO event_types (event_type, category, retention)
+SELECT event_type, category, CASE category WHEN 'interaction' THEN interval '1 year'
+    WHEN 'user_activity' THEN interval '2 years' ELSE interval '7 years' END
+FROM unnest(%(types)s::text[], %(categories)s::event_category[]) AS n (event_type, category) ORDER BY 1 LIMIT greatest(%(most)s - (SELECT count(*) FROM event_types), 0)
 ON CONFLICT DO NOTHING
 
 -- name: types

@@ -46,6 +46,14 @@ SELECT 'unreadable', reason, sum(events)::bigint FROM dead_letters
 WHERE state = 'dead' AND event_id IS NULL GROUP BY 2
 ORDER BY 3 DESC LIMIT 20
 
+-- name: outbox
+-- What waits in the outbox, since when, and what failed for good.
+SELECT count(*) FILTER (WHERE processing_status <> 'failed') AS pending,
+    coalesce(extract(epoch FROM clock_timestamp() - min(created_at) FILTER (WHERE processing_status <> 'failed')), 0)::float8
+        AS oldest_seconds,
+    count(*) FILTER (WHERE processing_status = 'failed') AS failed
+FROM event_outbox WHERE processing_status IN ('pending', 'processing', 'failed')
+
 -- name: version
 -- The schema's version, and the server's.
 SELECT (SELECT version_num FROM schema_version), current_setting('server_version_num')::int

@@ -26,6 +26,7 @@ HEADING = re.compile(r"-- name: (\w+)\n(.*)\n")
 SAMPLES = {
     "lane": 0, "events": 1, "sessions": 1, "accepted": 1, "stored": 1, "duplicate": 1, "days": 400, "limit": 10,
     "event_type_id": 1, "dead_letter_id": 1, "strict": True, "visitors": b"", "raw": b"", "key_hash": b"",
+    "metadata_bytes_max": 1,
     "batch_id": uid(4), "event_id": uid(1), "minute": uid(4), "hour": uid(4), "received_at": datetime.now(UTC),
     "since": datetime.now(UTC), "until": datetime.now(UTC), "starts": datetime.now(UTC), "ends": datetime.now(UTC),
 }  # fmt: skip
