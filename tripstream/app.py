@@ -22,12 +22,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ingest.app import Ingest, accepting, add_service_routes, answer_error
 from recommender import route
 from recommender.evaluation_route import add_evaluation_routes
-from recommender.metrics_routes import add_metrics_routes
+from recommender.metrics_routes import add_metrics_routes, site_of
 from recommender.reference_routes import add_reference_routes
 from recommender.route import Recommender
 from reports import status
 from reports.lately import lately
 from reports.metrics import Pipeline
+from reports.verdicts_route import add_verdicts_route
 from schema import db, migrate
 from schema import settings as config
 from schema.errors import InvalidRequest, TripstreamError, Unauthorized
@@ -68,6 +69,7 @@ def create(settings: Settings | None = None) -> Ingest:
     add_evaluation_routes(app, chosen, lambda: recommender.fresh.view, require_admin)
     add_metrics_routes(app, chosen)
     add_reference_routes(app, chosen)
+    add_verdicts_route(app, chosen, lambda request: _readable(request, chosen))
     add_docs(app)
     return app
 
@@ -159,6 +161,15 @@ def require_admin(request: Request, settings: Settings) -> None:
     matches = secrets.compare_digest(given.strip().encode(), expected.encode())
     if not expected or scheme.lower() != "bearer" or not matches:
         raise Unauthorized("This needs the admin key: send it as Authorization: Bearer KEY (TRIPSTREAM_ADMIN_KEY).")
+
+
+def _readable(request: Request, settings: Settings) -> str | None:
+    """The site whose figures the request may see; None, which is all of them, with the admin key."""
+    try:
+        require_admin(request, settings)
+    except Unauthorized:
+        return site_of(request, settings)
+    return None
 
 
 def _not_ready(settings: Settings) -> Callable[[], list[str]]:
