@@ -6,7 +6,20 @@ less is better.
 
 from __future__ import annotations
 
-from bench import accepting, asking, crowd, draining, endtoend, latency, memory, recommending, rollup, singles, size
+from bench import (
+    accepting,
+    asking,
+    crowd,
+    draining,
+    endtoend,
+    fits,
+    latency,
+    memory,
+    recommending,
+    rollup,
+    singles,
+    size,
+)
 from bench.measured import Row
 
 ROWS = (
@@ -15,6 +28,7 @@ ROWS = (
     Row("accept_p99", "accept p99 at half of capacity, while workers drain", "ms", 25, 5, latency.measure),
     Row("connections", "1,000 open connections", "errors", 0, 0, crowd.measure),
     Row("drain", "drain, over bare COPY into the same table", "×", 0.30, 0.50, draining.measure),
+    Row("schemas", "drain with a schema for every type, over none", "×", 0.70, 0.85, fits.measure),
     Row("end_to_end", "end to end, batch of 10, backlog bounded", "events/s", 15_000, 30_000, endtoend.measure),
     Row("plain", "single events end to end, over the plain pipeline", "×", 2.5, 4, singles.against_plain),
     Row("inserts", "end to end, over one INSERT and counters per event", "×", 20, 40, singles.against_inserts),

@@ -23,7 +23,7 @@ from schema.settings import Settings
 from schema.sql import load
 
 _SQL = load("verdicts")
-_FIRST_LOOK, _EVER, _NEAR = timedelta(days=1), timedelta(days=4000), timedelta(seconds=5)
+_FIRST_LOOK, _EVER, _NEAR = timedelta(hours=1), timedelta(days=4000), timedelta(seconds=5)
 
 
 class Verdict(NamedTuple):
@@ -93,8 +93,8 @@ def _told(connection: Connection, receipts: list[Any]) -> list[Verdicts]:
 
 
 def _stored(connection: Connection, receipts: list[Any]) -> dict[UUID, dict[str, Any]]:
-    """The rows of these batches by event id. Nearly always an event happened within a day of its receipt; only where
-    some are missing, the months before are looked at too."""
+    """The rows of these batches by event id. Nearly always an event happened within an hour of its receipt; only
+    where some are missing, whatever came before is looked at too."""
     found: defaultdict[UUID, dict[str, Any]] = defaultdict(dict)
     for reach in (_FIRST_LOOK, _EVER):
         for near in _near(r for r in receipts if len(found[r.batch_id]) < r.stored):

@@ -35,14 +35,14 @@ def compiled(text: str | bytes) -> Any:
         raise ConfigError(f"the schema is not valid JSON: {error}") from None
     if not isinstance(schema, dict):
         raise ConfigError('a schema is a JSON object, like {"properties": {"trip_id": {"type": "integer"}}}')
+
+    def compile_(**more: Any) -> Any:
+        regex = jsonschema_rs.RegexOptions()
+        return jsonschema_rs.validator_for(schema, offline=True, validate_formats=True, pattern_options=regex, **more)
+
     try:
-        return jsonschema_rs.validator_for(
-            schema,
-            offline=True,
-            validate_formats=True,
-            mask="the value",  # what was sent may be personal, and reasons are counted, shown and logged
-            pattern_options=jsonschema_rs.RegexOptions(),
-        )
+        compile_()  # not jsonschema_rs.meta.validate, which fetches what `$schema` names
+        return compile_(mask="the value")  # what was sent may be personal, and reasons are counted, shown and logged
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         raise ConfigError(f"this is no JSON Schema: {_of_schema(error)}") from None
 

@@ -26,7 +26,7 @@ def takes_all_of(new: Schema, old: Schema) -> bool:
     import jsonschema_rs  # as in schema/fitting.py
 
     try:
-        after, before = jsonschema_rs.canonicalize(dict(new)), jsonschema_rs.canonicalize(dict(old))
+        after, before = (jsonschema_rs.canonicalize(dict(one), offline=True) for one in (new, old))
         return bool(after.covers(before) == jsonschema_rs.canonical.Containment.YES)
     except (ValueError, jsonschema_rs.canonical.CanonicalizationError):
         return False
@@ -37,7 +37,7 @@ def takes_nothing(schema: Schema) -> bool:
     import jsonschema_rs  # as in schema/fitting.py
 
     try:
-        found = jsonschema_rs.canonicalize(dict(schema)).satisfiability()
+        found = jsonschema_rs.canonicalize(dict(schema), offline=True).satisfiability()
         return bool(found == jsonschema_rs.canonical.Satisfiability.NO)
     except (ValueError, jsonschema_rs.canonical.CanonicalizationError):
         return False

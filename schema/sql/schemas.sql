@@ -32,7 +32,7 @@ RETURNING version
 -- name: list_schemas
 -- Types that have a schema, with the newest version's marks and what lenient sites stored in spite of it.
 SELECT t.event_type, t.category::text, t.retention::text, max(s.version) AS newest, count(*) AS versions,
-    array_to_string((array_agg(s.personal_data ORDER BY s.version DESC))[1:1], ', ') AS personal_data,
+    (array_agg(array_to_string(s.personal_data, ', ') ORDER BY s.version DESC))[1] AS personal_data,
     coalesce((SELECT sum(warnings) FROM schema_warnings AS w WHERE w.event_type = t.event_type), 0)::bigint AS warnings,
     max(s.created_at) AS changed
 FROM event_types AS t JOIN event_schemas AS s USING (event_type)

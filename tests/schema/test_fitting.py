@@ -120,7 +120,7 @@ def test_nothing_is_ever_fetched_for_a_schema() -> None:
 
 def _accepted(server: socket.socket) -> bool:
     try:
-        server.accept()
+        server.accept()[0].close()
     except TimeoutError:
         return False
     return True
