@@ -25,10 +25,11 @@ from ingest.rates import spend
 from ingest.rules import Context, Rejection
 from schema import stream
 from schema.errors import InvalidBody
-from schema.event import Batch, Event, new_id, now
+from schema.event import Batch, Event, Refused, new_id, now
 from schema.stream import Packed
 
 _USER_AGENT_MAX = 500
+_REFUSED_MAX, _MESSAGE_MAX = 100, 300
 logger = logging.getLogger("tripstream.ingest")
 
 
@@ -110,13 +111,21 @@ def make_batch(scope: Scope, header: dict[bytes, bytes], context: Context, event
 
 
 def take(batch: Batch, lanes: int, rejected: Sequence[Rejection] = ()) -> Taken:
-    """The batch packed for the lane of its first visitor."""
+    """The batch packed for the lane of its first visitor. What was refused goes along, so that its receipt can say so,
+    also where nothing was accepted."""
     packed = None
-    if batch.accepted:
+    if rejected:
+        batch.refused = [Refused(r.at, r.code, _text(r.message), r.event_type) for r in rejected[:_REFUSED_MAX]]
+    if batch.accepted or rejected:
         first = batch.events[0].anonymous_id if batch.events else None
         visitor = first.bytes if first else batch.batch_id.bytes
         packed = stream.pack(stream.lane_of(visitor, lanes), batch)
     return Taken(batch.site_id, batch.batch_id, packed, rejected)
+
+
+def _text(message: str) -> str:
+    """What a receipt, which is jsonb, can hold of it."""
+    return message[:_MESSAGE_MAX].replace("\0", "\ufffd")
 
 
 async def commit(to: GroupCommit, taken: Taken) -> None:

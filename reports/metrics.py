@@ -51,6 +51,7 @@ class Pipeline(Collector):
             with db.connect(self._settings, "tripstream_reader", statement_seconds_max=2) as connection:
                 rows = status.drained(connection)
                 outbox = status.outbox(connection)
+                unfit = status.schema_warnings(connection)
         except (TripstreamError, psycopg.Error):
             yield _gauge("tripstream_postgres_up", "Whether Postgres answers.", 0)
             return
@@ -68,6 +69,11 @@ class Pipeline(Collector):
             for row in rows:
                 family.add_metric([row["site_id"], str(row["lane"])], row[name])
             yield family
+        text = "Events stored by lenient sites although they do not fit their type's schema."
+        warnings = CounterMetricFamily("tripstream_schema_warnings", text, labels=["site", "type"])
+        for row in unfit:
+            warnings.add_metric([row["site_id"], row["event_type"]], row["warnings"])
+        yield warnings
         times = SummaryMetricFamily("tripstream_drain_seconds", "Time of drain transactions.", labels=["site", "lane"])
         for row in rows:
             times.add_metric([row["site_id"], str(row["lane"])], row["transactions"], row["seconds"])

@@ -72,6 +72,12 @@ def dead_by_reason(connection: Connection) -> list[dict[str, Any]]:
     return _dicts(connection, "dead_by_reason")
 
 
+def schema_warnings(connection: Connection) -> list[dict[str, Any]]:
+    """What lenient sites stored although it does not fit its schema, by site and type, with the last reason."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(load("schemas")["warnings"]).fetchall()
+
+
 def freshness(connection: Connection) -> Freshness:
     """How far behind the figures are."""
     return Freshness(*connection.execute(_SQL["freshness"]).fetchall()[0])

@@ -66,6 +66,15 @@ class Quarantined(msgspec.Struct, array_like=True, gc=False):
     sent: str
 
 
+class Refused(msgspec.Struct, array_like=True, gc=False):
+    """An event that the answer refused: not accepted, and in the receipt only so that it can be looked up."""
+
+    at: int
+    code: str
+    message: str
+    event_type: str
+
+
 class Verified(msgspec.Struct, array_like=True, gc=False):
     """The claims of a verified token, which is all of it that travels."""
 
@@ -87,6 +96,7 @@ class Batch(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     quarantined: list[Quarantined] = []
     verified: Verified | None = None
     category: str | None = None  # of its events' types, where nobody registered them before
+    refused: list[Refused] = []
 
     @property
     def accepted(self) -> int:

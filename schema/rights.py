@@ -40,6 +40,15 @@ def site_of(settings: Settings, request: HTTPConnection) -> str:
     return readable_site(settings, request.headers, request.client.host if request.client else None)
 
 
+def sites_of(settings: Settings, request: HTTPConnection) -> str | None:
+    """The same; None, which is every site, with an admin key."""
+    try:
+        require_admin(settings, request.headers)
+    except (Unauthorized, Forbidden):
+        return site_of(settings, request)
+    return None
+
+
 def require_admin(settings: Settings, headers: Mapping[str, str]) -> None:
     """Let the admin key in, or an admin key of any site. Raises Unauthorized, or Forbidden for another key."""
     if (key := key_in(headers)) is None:

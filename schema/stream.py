@@ -24,6 +24,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from redis import Redis
 from redis.exceptions import ResponseError
@@ -36,6 +37,8 @@ from schema.event import Batch
 GROUP = "pg"
 CONSUMER = "drain"
 LANES_KEY = "ev:lanes"
+_LOOKED_AT_MAX = 20_000
+_APPENDED_MS_MAX = 10_000  # between a request and its entry: clocks that differ, and a Redis that is slow
 
 
 class Packed(NamedTuple):
@@ -247,6 +250,20 @@ def waiting(redis: Redis, lane: int, until: str, page: int = 1000) -> Iterable[E
     while rows := _value(redis.xrange(f"ev:{lane}", min=start, max=until, count=page)):
         yield from (entry.read(f"ev:{lane}", entry_id, fields) for entry_id, fields in rows)
         start = f"({rows[-1][0].decode()}"
+
+
+def find(redis: Redis, lanes: Iterable[int], batch_id: UUID, received_ms: int) -> Entry | None:
+    """The entry of one batch that was received at that time and still waits. Looks at what was appended within seconds
+    of it, and at no more than so many of those a lane."""
+    until = f"{received_ms + _APPENDED_MS_MAX}"
+    for lane in lanes:
+        start, looked_at = f"{max(received_ms - _APPENDED_MS_MAX, 0)}", 0
+        while looked_at < _LOOKED_AT_MAX and (rows := _value(redis.xrange(f"ev:{lane}", start, until, 1000))):
+            for entry_id, fields in rows:
+                if fields.get(b"b") == batch_id.bytes:
+                    return entry.read(f"ev:{lane}", entry_id, fields)
+            start, looked_at = f"({rows[-1][0].decode()}", looked_at + len(rows)
+    return None
 
 
 def beat(redis: Redis, lane: int, seconds: int) -> None:

@@ -28,6 +28,7 @@ from reports import status
 from reports.lately import lately
 from reports.metrics import Pipeline
 from reports.stats_routes import add_stats_routes
+from reports.verdicts_route import add_verdicts_route
 from schema import db, migrate, rights
 from schema import settings as config
 from schema.errors import InvalidRequest, TripstreamError
@@ -70,6 +71,7 @@ def create(settings: Settings | None = None) -> Ingest:
     add_metrics_routes(app, chosen)
     add_stats_routes(app, chosen)
     add_reference_routes(app, chosen)
+    add_verdicts_route(app, chosen)
     add_docs(app)
     return app
 

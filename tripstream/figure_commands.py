@@ -55,6 +55,7 @@ def status() -> None:
         ]
         _print("refused in a response", refused)
         _print("dead letters", figures.dead_by_reason(connection))
+        _print("stored though it does not fit its schema", figures.schema_warnings(connection))
 
 
 @app.command()

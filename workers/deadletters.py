@@ -21,6 +21,7 @@ from schema.settings import Settings
 from schema.sql import load
 from workers.copying import make_tables
 from workers.drain import is_poison, lane_lock
+from workers.fits import count_warnings
 from workers.resolve import Dictionaries, Staged
 from workers.store import add_drained, known_events, write
 from workers.verify import REPLAYS
@@ -99,6 +100,10 @@ def _replay(connection: Connection, dead_letter_id: int, settings: Settings) -> 
         if staged is None:
             return Replay(dead_letter_id, "dead", why_kept(seen) or _UNREADABLE)
         dictionaries.learn(connection, [staged])
+        site_id, event_type = staged.batch.site_id, staged.event.event_type
+        why = dictionaries.fits.misfit(staged.event)
+        if why is not None and site_id in dictionaries.fits.strict:
+            return Replay(dead_letter_id, "dead", f"patch it first: {why}")
         with connection.transaction():
             letter = show(connection, dead_letter_id)
             if letter["state"] != "dead":
@@ -107,6 +112,7 @@ def _replay(connection: Connection, dead_letter_id: int, settings: Settings) -> 
                 return Replay(dead_letter_id, "dead", "it was patched just now: replay it again")
             known = known_events(connection, [(staged.batch.site_id, staged.event.event_id)])
             write(connection, [] if known else [staged], dictionaries, settings)
+            count_warnings(connection, REPLAYS, {(site_id, event_type): (1, why)} if why and not known else {})
             _settle(connection, letter, stored=1 - len(known))
     except msgspec.ValidationError as error:
         return Replay(dead_letter_id, "dead", f"patch it first: {error}")

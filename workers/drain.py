@@ -24,8 +24,10 @@ from schema.db import Connection
 from schema.entry import Entry
 from schema.settings import Settings
 from workers.copying import make_tables
+from workers.fits import count_warnings
+from workers.receipts import Poison
 from workers.resolve import Dictionaries, Staged
-from workers.store import Outcome, Poison, add_drained, asked_in, store_entries, write
+from workers.store import Outcome, add_drained, asked_in, store_entries, write
 
 LOCK_SPACE = 7_415  # first key of the lanes' advisory locks; the second is the lane
 _TRIES_MAX = 5
@@ -122,6 +124,7 @@ class Drain:
                     outcome, per_site = store_entries(
                         self.connection, chunk, poisoned, self._dictionaries, self.settings
                     )
+                    count_warnings(self.connection, self.lane, outcome.warned)
                     add_drained(self.connection, self.lane, per_site, time.perf_counter() - started)
                 break
             except (pg.SerializationFailure, pg.DeadlockDetected):

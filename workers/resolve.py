@@ -19,6 +19,7 @@ from schema.db import Connection
 from schema.event import CATEGORIES, MICROSECOND, Batch, Event
 from schema.sql import load
 from workers.agents import classify
+from workers.fits import Fits
 
 _CACHE_MAX = 50_000
 TYPES_MAX = 10_000  # their ids are smallints, and each is a row in every hour: a stranger must not use them up
@@ -68,6 +69,7 @@ class Dictionaries:
         self.agents: dict[str, Agent] = {}
         self.texts: defaultdict[str, dict[str | None, int]] = defaultdict(dict)  # by site
         self.stage_types: dict[str, str] = {}
+        self.fits = Fits()
         self._months: set[tuple[str, int, int]] = set()
         self._request_months: set[tuple[int, int]] = set()
 
@@ -75,6 +77,7 @@ class Dictionaries:
         """Make sure that every name in `staged` has its id and every row its partition."""
         if not self.stage_types:
             self.stage_types = dict(connection.execute(_SQL["stage_types"]).fetchall())
+        self.fits.refresh(connection)
         if len(self.types) > _CACHE_MAX:
             self.types.clear()
             self.unregistered.clear()

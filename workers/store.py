@@ -21,9 +21,11 @@ from schema.entry import Entry
 from schema.event import Batch, as_json
 from schema.settings import Settings
 from schema.sql import load
-from workers import requests
+from workers import receipts, requests
 from workers.attribute import attribute
 from workers.copying import fill_incoming, fill_stage
+from workers.fits import Warned
+from workers.receipts import Poison
 from workers.resolve import Dictionaries, Staged, link_visitors, moment
 
 _SQL = load("drain")
@@ -39,13 +41,6 @@ _COUNTERS = (
 _MARK_ANSWERED = load("requests")["mark_answered"]
 
 
-class Poison(NamedTuple):
-    """Why an event cannot be stored."""
-
-    reason: str
-    sqlstate: str | None
-
-
 class Outcome(NamedTuple):
     """What one transaction did. `stored` are the events that became rows; `requests` are stored or dead."""
 
@@ -54,6 +49,7 @@ class Outcome(NamedTuple):
     dead: int
     batches: int
     requests: int
+    warned: Warned
 
     @property
     def taken(self) -> int:
@@ -81,6 +77,8 @@ def store_entries(
     new = _new_batches(connection, entries)
     candidates: dict[Key, tuple[int, Staged]] = {}
     repeated: list[tuple[int, Staged]] = []
+    warned: dict[Key, str] = {}
+    fits = dictionaries.fits
     dead: list[tuple[Entry, int | None, Poison]] = []
     for entry in new:
         if entry.asked is not None:
@@ -94,11 +92,17 @@ def store_entries(
             if poisoned and (poison := poisoned.get((entry.batch_id, ordinal))) is not None:
                 dead.append((entry, ordinal, poison))
                 continue
-            candidate = (ordinal, Staged(event, entry.batch))
-            if candidates.setdefault((entry.site_id, event.event_id), candidate) is not candidate:
+            why = fits.misfit(event) if event.event_type in fits.types else None
+            if why is not None and entry.site_id in fits.strict:
+                dead.append((entry, ordinal, Poison(why, None)))
+                continue
+            candidate, key = (ordinal, Staged(event, entry.batch)), (entry.site_id, event.event_id)
+            if candidates.setdefault(key, candidate) is not candidate:
                 repeated.append(candidate)
-        for ordinal, unfit in enumerate(entry.batch.quarantined, len(entry.batch.events)):
-            dead.append((entry, ordinal, Poison(f"{unfit.code}: {unfit.message}", None)))
+            elif why is not None:
+                warned[key] = why
+        for ordinal, none in enumerate(entry.batch.quarantined, len(entry.batch.events)):
+            dead.append((entry, ordinal, Poison(f"{none.code}: {none.message}", None)))
     repeated += [candidates.pop(key) for key in known_events(connection, candidates)]
     fresh = [s for _, s in candidates.values()]
     requests.store(connection, asked_in(new, poisoned), dictionaries)
@@ -106,10 +110,11 @@ def store_entries(
     if dead:  # one by one took 0.17 ms each, and somebody's SDK may send 50,000 that are none
         letters = [_letter(entry, at, poison) for entry, at, poison in dead]
         connection.execute(_SQL["bury"], {name: [letter[name] for letter in letters] for name in letters[0]})
-    per_site = _settle(connection, new, repeated, dead)
+    unfit = [(*candidates[key], why) for key, why in warned.items() if key in candidates]
+    per_site = _settle(connection, new, repeated, dead, unfit)
     lost = sum(_size(e, at) for e, at, _ in dead)
     asked = sum(entry.batch is None and not entry.events for entry in new)
-    return Outcome(fresh, len(repeated), lost, len(new), asked), per_site
+    return Outcome(fresh, len(repeated), lost, len(new), asked, receipts.warned(unfit)), per_site
 
 
 def asked_in(entries: Sequence[Entry], poisoned: Poisoned) -> list[Asked]:
@@ -176,18 +181,16 @@ def _size(entry: Entry, ordinal: int | None) -> int:
 def _settle(
     connection: Connection,
     new: Sequence[Entry],
-    repeated: Sequence[tuple[int, Staged]],
-    dead: Sequence[tuple[Entry, int | None, Poison]],
+    repeated: receipts.Repeated,
+    dead: receipts.Dead,
+    unfit: receipts.Unfit,
 ) -> dict[str, Counter[str]]:
     """Correct the receipts of batches that were not stored whole; return what was done per site."""
     duplicates = Counter(s.batch.batch_id for _, s in repeated)
     buried: Counter[UUID] = Counter()
-    verdicts: defaultdict[UUID, list[dict[str, Any]]] = defaultdict(list)
-    for ordinal, s in repeated:
-        verdicts[s.batch.batch_id].append({"index": ordinal, "verdict": "duplicate"})
-    for entry, at, poison in dead:
+    for entry, at, _ in dead:
         buried[entry.batch_id] += _size(entry, at)
-        verdicts[entry.batch_id].append({"index": at, "verdict": "dead", "reason": poison.reason})
+    verdicts = receipts.verdicts(new, repeated, dead, unfit)
     per_site: dict[str, Counter[str]] = defaultdict(Counter)
     corrections = []
     for entry in new:

@@ -74,8 +74,9 @@ def test_a_bad_event_is_kept_with_its_reason_and_its_neighbours_are_stored(pipe:
         *letter, sqlstate, reason = pipe.row(LETTER, sent)
         assert letter == [bad.event_id, "default", 1, as_json(bad), shared, "dead", True], kind
         assert sqlstate is None or sqlstate[:2] in ("22", "23", "54"), kind
-        verdict = [{"index": 1, "verdict": "dead", "reason": reason}]
-        assert pipe.row(RECEIPT, sent) == (3, 2, 0, 1, verdict), kind
+        said = {"index": 1, "verdict": "dead", "reason": reason, "event_id": str(bad.event_id)}
+        *counts, (verdict,) = pipe.row(RECEIPT, sent)
+        assert (*counts, said | verdict) == (3, 2, 0, 1, verdict), kind
         reasons[kind] = reason
     assert [kind for kind, reason in reasons.items() if not reason or "\n" in reason or "curl/8" in reason] == []
     count = len(POISON)

@@ -1,0 +1,77 @@
+"""What became of each event that was not simply stored, as its batch's receipt says it. In: what one transaction found
+out. Out: verdicts by batch, small enough to keep: what is not named there was stored without a remark.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from schema.entry import Entry
+from schema.event import Batch
+from workers.fits import Warned
+from workers.resolve import Staged
+
+_TYPE_MAX = 100
+
+
+class Poison(NamedTuple):
+    """Why an event cannot be stored."""
+
+    reason: str
+    sqlstate: str | None
+
+
+Repeated = Sequence[tuple[int, Staged]]
+Dead = Sequence[tuple[Entry, int | None, Poison]]
+Unfit = Sequence[tuple[int, Staged, str]]
+"""Each with the event's ordinal in its batch; dead letters without one are whole entries."""
+
+
+def verdicts(new: Sequence[Entry], repeated: Repeated, dead: Dead, unfit: Unfit) -> dict[UUID, list[dict[str, Any]]]:
+    """Verdicts by batch, of those that have any."""
+    found: defaultdict[UUID, list[dict[str, Any]]] = defaultdict(list)
+    for batch_id, at, verdict in _verdicts(new, repeated, dead, unfit):
+        found[batch_id].append({"index": at} | verdict)
+    return found
+
+
+def warned(unfit: Unfit) -> Warned:
+    """The same, counted by site and type."""
+    found: dict[tuple[str, str], tuple[int, str]] = {}
+    for _, (event, batch), why in unfit:
+        key = (batch.site_id, event.event_type)
+        found[key] = (found.get(key, (0, ""))[0] + 1, why)
+    return found
+
+
+def _verdicts(
+    new: Sequence[Entry], repeated: Repeated, dead: Dead, unfit: Unfit
+) -> Iterator[tuple[UUID, int | None, dict[str, str]]]:
+    for at, s in repeated:
+        yield s.batch.batch_id, at, {"verdict": "duplicate"} | _named(s.batch, at)
+    for entry, place, poison in dead:
+        named = _named(entry.batch, place) if entry.batch and place is not None else {}
+        yield entry.batch_id, place, {"verdict": "dead", "reason": _text(poison.reason)} | named
+    for at, s, why in unfit:
+        yield s.batch.batch_id, at, {"verdict": "stored", "reason": _text(why)} | _named(s.batch, at)
+    for entry in new:
+        for refused in entry.batch.refused if entry.batch else ():
+            reason = f"{refused.code}: {refused.message}"
+            told = {"verdict": "refused", "reason": _text(reason), "event_type": _text(refused.event_type)}
+            yield entry.batch_id, refused.at, told
+
+
+def _named(batch: Batch, at: int) -> dict[str, str]:
+    """Which event it is."""
+    if at >= len(batch.events):
+        return {"event_id": str(batch.quarantined[at - len(batch.events)].event_id)}
+    event = batch.events[at]
+    return {"event_id": str(event.event_id), "event_type": _text(event.event_type[:_TYPE_MAX])}
+
+
+def _text(text: str) -> str:
+    """jsonb refuses U+0000, of which some of them died."""
+    return text.replace("\0", "\ufffd")
