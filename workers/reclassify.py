@@ -108,7 +108,7 @@ def _write(connection: Connection, verdicts: Mapping[int, Verdict]) -> None:
 def _move(connection: Connection, progress: Progress) -> int:
     """Move every event that does not say what its user agent is, day by day. Returns how many there were."""
     days = connection.execute(_SQL["changed_days"]).fetchall()
-    total = sum(count for _, _, count in days)
+    total: int = sum(count for _, _, count in days)
     done = 0
     for starts, ends, _ in days:
         day = {"starts": starts, "ends": ends, "most": _EVENTS_AT_ONCE}
@@ -116,13 +116,23 @@ def _move(connection: Connection, progress: Progress) -> int:
             done += moved
             progress("events", done, total)
     if total:
-        connection.execute(_SQL["forget_trips"])
+        _forget_trips(connection)
     return total
+
+
+def _forget_trips(connection: Connection) -> None:
+    """Take out trips of which only bots spoke, as they would never have come in."""
+    silent = set(connection.execute(_SQL["silent_trips"]).fetchall())
+    if silent:
+        silent -= set(connection.execute(_SQL["spoken_of"], {"trips": [trip for _, trip in silent]}).fetchall())
+        sites, trips = [site for site, _ in silent], [trip for _, trip in silent]
+        connection.execute(_SQL["forget_trips"], {"sites": sites, "trips": trips})
 
 
 def _move_some(connection: Connection, day: dict[str, Any]) -> int:
     """Some of a day's events, with all that counts them."""
     with connection.transaction():
+        connection.execute("SET LOCAL enable_seqscan = off")  # a month without statistics would be read whole
         moved = connection.execute(_SQL["find_changed"], day).rowcount
         if moved == 0:
             return 0

@@ -80,18 +80,19 @@ WHERE (e.site_id, e.occurred_at, e.category, e.event_id) = (c.site_id, c.occurre
 INSERT INTO stage SELECT * FROM changed
 
 -- name: stage_sessions
--- Every event of people in the sessions of these events: LATERAL with OFFSET 0 asks the index for each session.
+-- Every event of people in the sessions of these events. LATERAL with OFFSET 0 asks the index of sessions for each: with
+-- its site beside it, a month without statistics was read by site instead, 18 ms a session.
 INSERT INTO stage
 SELECT e.* FROM (SELECT DISTINCT site_id, session_id FROM changed) AS s
-CROSS JOIN LATERAL (
-    SELECT * FROM events
-    WHERE events.session_id = s.session_id AND events.site_id = s.site_id AND NOT events.is_bot OFFSET 0) AS e
+CROSS JOIN LATERAL (SELECT * FROM events WHERE events.session_id = s.session_id OFFSET 0) AS e
+WHERE e.site_id = s.site_id AND NOT e.is_bot
 
 -- name: stage_users
 -- Every event of these users, in the same way.
 INSERT INTO stage
 SELECT e.* FROM unnest(%(users)s::bigint[]) AS u (user_id)
-CROSS JOIN LATERAL (SELECT * FROM events WHERE events.user_id = u.user_id AND NOT events.is_bot OFFSET 0) AS e
+CROSS JOIN LATERAL (SELECT * FROM events WHERE events.user_id = u.user_id OFFSET 0) AS e
+WHERE NOT e.is_bot
 
 -- name: clear_sessions
 -- Sessions that are made anew from their events; one that has only bots' stays away.
@@ -118,12 +119,20 @@ UPDATE public.trip_interactions AS t SET
     dwell_count = t.dwell_count - d.dwell_count
 FROM trip_interactions AS d WHERE (t.site_id, t.trip_id) = (d.site_id, d.trip_id)
 
--- name: forget_trips
--- Trips of which only bots spoke. Those with any count are people's, and need not be looked up.
-DELETE FROM trip_interactions AS t
+-- name: silent_trips
+-- Trips without any count: only bots spoke of them, or people in ways that count nothing.
+SELECT site_id, trip_id FROM trip_interactions
 WHERE (impression_count, click_count, save_count, whatsapp_contact_count, phone_contact_count, booking_start_count,
        dwell_count) = (0, 0, 0, 0, 0, 0, 0)
-  AND NOT EXISTS (SELECT FROM events AS e WHERE (e.site_id, e.trip_id) = (t.site_id, t.trip_id) AND NOT e.is_bot)
+
+-- name: spoken_of
+-- Of these trips, those that people spoke of. An array is hashed; joined, each event was held against each trip.
+SELECT DISTINCT site_id, trip_id FROM events WHERE trip_id = ANY(%(trips)s::bigint[]) AND NOT is_bot
+
+-- name: forget_trips
+-- Takes these trips out.
+DELETE FROM trip_interactions AS t USING unnest(%(sites)s::text[], %(trips)s::bigint[]) AS v (site_id, trip_id)
+WHERE (t.site_id, t.trip_id) = (v.site_id, v.trip_id)
 
 -- name: change_requests
 -- Requests for recommendations follow their user agents. Returns each site's earliest that did.
