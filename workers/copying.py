@@ -84,7 +84,7 @@ def _rows(
         if not (_fits(event.position, 31) and _fits(event.schema_version, 15)):
             raise OverflowError("position or schema_version is out of range")
         own[_PAGE], query = split(event.page_url)
-        if agent and not event.device_type:
+        if agent is not None and not event.device_type:
             own[_DEVICE] = agent.device_type
         texts = dictionaries.texts[batch.site_id]
         for place in _TEXTS:
@@ -101,9 +101,9 @@ def _rows(
             own[_UTM] = b"\x01" + event.utm.encode()
         received_at = batch.received_at - _SINCE_2000
         shared = (batch.site_id, batch.batch_id, received_at, _cidr(batch.ip_prefix), batch.country)
-        role = batch.verified.role if batch.verified else None
-        drained = (users.get(index), category, agent is not None and agent.is_bot, role, tenures.get(index))
-        yield (*own, *shared, query, *drained)
+        is_bot = agent is not None and agent.is_bot
+        role = batch.verified.role if batch.verified is not None else None
+        yield (*own, *shared, query, users.get(index), category, is_bot, role, tenures.get(index))
 
 
 def _with_type(metadata: str | None, event_type: str) -> str:

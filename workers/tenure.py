@@ -24,8 +24,9 @@ def days_known(connection: Connection, staged: Sequence[Staged], users: Mapping[
     if not users:
         return {}
     first: dict[int, int] = dict(connection.execute(_FIRST_SEEN, {"users": sorted(set(users.values()))}).fetchall())
+    times = [s.event.occurred_at for s in staged]
     for index, user_id in users.items():
-        at = staged[index].event.occurred_at
-        if at < first.get(user_id, at + 1):
-            first[user_id] = at
-    return {index: (staged[index].event.occurred_at - first[user_id]) // _DAY for index, user_id in users.items()}
+        known = first.get(user_id)
+        if known is None or times[index] < known:
+            first[user_id] = times[index]
+    return {index: (times[index] - first[user_id]) // _DAY for index, user_id in users.items()}
