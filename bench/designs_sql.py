@@ -151,4 +151,4 @@ def _step(
     with connection.transaction():
         users = link_visitors(connection, staged, set())
         sessions = attribute(connection, staged, users, settings.session_timeout_seconds)
-        yield Step(connection, staged, lambda: fill_stage(connection, staged, dictionaries, users, sessions))
+        yield Step(connection, staged, lambda: fill_stage(connection, staged, dictionaries, users, sessions, {}))

@@ -18,7 +18,7 @@ from schema.asked import Asked
 from schema.db import Connection
 from schema.event import CATEGORIES, MICROSECOND, Batch, Event
 from schema.sql import load
-from workers.agents import classify
+from workers.agents import classify, rules
 from workers.fits import Fits
 
 _CACHE_MAX = 50_000
@@ -58,10 +58,12 @@ class Staged(NamedTuple):
 class Agent(NamedTuple):
     user_agent_id: int
     is_bot: bool
+    device_type: str | None
 
 
 class Dictionaries:
-    """Ids that never change once given, cached for the life of a drain."""
+    """Ids that never change once given, cached for the life of a drain; verdicts on user agents change only while its
+    lane is locked by somebody else, after which there is another drain."""
 
     def __init__(self) -> None:
         self.types: dict[str, tuple[int, str]] = {}
@@ -103,6 +105,11 @@ class Dictionaries:
                 connection.execute("SELECT ensure_request_month(%s)", (on,))
                 self._request_months.add((on.year, on.month))
 
+    def device_type(self, event: Event, batch: Batch) -> str | None:
+        """What the event's user agent runs on, for an event that does not say it itself."""
+        agent = self.agents.get(event.user_agent or batch.user_agent or "")
+        return agent.device_type if agent else None
+
     def _learn_types(self, connection: Connection, wanted: Mapping[str, str | None]) -> None:
         """`wanted`: names, each with the category that it is to have if it is new."""
         if wanted:
@@ -127,12 +134,13 @@ class Dictionaries:
                         "agents": fresh,
                         "browsers": [v.browser for v in verdicts],
                         "systems": [v.os for v in verdicts],
-                        "bots": [v.bot_reason is not None for v in verdicts],
+                        "devices": [v.device_type for v in verdicts],
                         "reasons": [v.bot_reason for v in verdicts],
+                        "rules": rules(),
                     },
                 )
             rows = connection.execute(_SQL["user_agents"], {"agents": sorted(names)})
-            self.agents.update({name: Agent(agent_id, is_bot) for name, agent_id, is_bot in rows})
+            self.agents.update({name: Agent(*rest) for name, *rest in rows})
 
     def _learn_texts(self, connection: Connection, staged: Sequence[Staged]) -> None:
         names: set[tuple[str, str]] = set()
@@ -143,7 +151,7 @@ class Dictionaries:
                 split(event.page_url)[0],
                 event.path,
                 event.referrer,
-                event.device_type,
+                event.device_type or self.device_type(event, batch),
                 event.screen,
             )
             names.update((batch.site_id, text) for text in found if text and text not in known)

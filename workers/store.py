@@ -27,6 +27,7 @@ from workers.copying import fill_incoming, fill_stage
 from workers.fits import Warned
 from workers.receipts import Poison
 from workers.resolve import Dictionaries, Staged, link_visitors, moment
+from workers.tenure import days_known
 
 _SQL = load("drain")
 _COUNTERS = (
@@ -139,7 +140,7 @@ def write(connection: Connection, fresh: Sequence[Staged], dictionaries: Diction
     bots = {i for i, s in enumerate(fresh) if (agent := agents.get(s.agent or "")) is not None and agent.is_bot}
     users = link_visitors(connection, fresh, bots)
     sessions = attribute(connection, fresh, users, settings.session_timeout_seconds)
-    fill_stage(connection, fresh, dictionaries, users, sessions)
+    fill_stage(connection, fresh, dictionaries, users, sessions, days_known(connection, fresh, users))
     for name in _COUNTERS:
         connection.execute(_SQL[name])
     if any(s.event.recommendation_request_id for s in fresh):

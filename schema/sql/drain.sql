@@ -258,15 +258,16 @@ ON CONFLICT DO NOTHING
 SELECT event_type, event_type_id, category::text AS category FROM event_types
 
 -- name: register_user_agents
--- New user agents, classified once.
-INSERT INTO user_agents (user_agent, browser, os, is_bot, bot_reason)
-SELECT * FROM unnest(%(agents)s::text[], %(browsers)s::text[], %(systems)s::text[], %(bots)s::bool[],
-                     %(reasons)s::text[])
+-- New user agents, with the verdict on each and which rules gave it.
+INSERT INTO user_agents (user_agent, browser, os, device_type, is_bot, bot_reason, rules_version)
+SELECT agent, browser, os, device, reason IS NOT NULL, reason, %(rules)s
+FROM unnest(%(agents)s::text[], %(browsers)s::text[], %(systems)s::text[], %(devices)s::text[], %(reasons)s::text[])
+    AS v (agent, browser, os, device, reason)
 ON CONFLICT ((md5(user_agent)::uuid)) DO NOTHING
 
 -- name: user_agents
--- Ids of these user agents, and whether they are bots.
-SELECT user_agent, user_agent_id, is_bot FROM user_agents
+-- Ids of these user agents, whether they are bots, and what they run on.
+SELECT user_agent, user_agent_id, is_bot, device_type FROM user_agents
 WHERE md5(user_agent)::uuid IN (SELECT md5(a)::uuid FROM unnest(%(agents)s::text[]) AS a)
 
 -- name: register_texts
