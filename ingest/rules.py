@@ -149,7 +149,8 @@ def page(page_url: str | None, path: str | None) -> tuple[str | None, str | None
 
 def refuse_nul(values: Iterable[Any], metadata: str | None = None) -> None:
     """Raises InvalidEvent when a text among them, or one in the metadata, holds U+0000, which Postgres cannot store."""
-    if any(isinstance(value, str) and "\0" in value for value in values) or _ESCAPED_NUL.search(metadata or ""):
+    escaped = metadata is not None and "\\u0000" in metadata and _ESCAPED_NUL.search(metadata)
+    if escaped or any(isinstance(value, str) and "\0" in value for value in values):
         raise InvalidEvent("nul_character", "Text may not hold the character U+0000.")
 
 

@@ -53,7 +53,7 @@ def parse(call: str | None, root: Any, context: Context) -> Parsed:
 
 
 def _event(item: dict[str, Any], index: int, call: Any, sent_at: Any, context: Context) -> Event:
-    if call not in _CALLS:
+    if not isinstance(call, str) or call not in _CALLS:
         raise InvalidEvent("unknown_type", f"type: one of {', '.join(_CALLS)}.")
     event_type = lifting.event_name(item.get("event")) if call == "track" else _EVENT_TYPES.get(call, call)
     about, properties = _inner(item, "context"), _inner(item, "properties")
@@ -63,13 +63,16 @@ def _event(item: dict[str, Any], index: int, call: Any, sent_at: Any, context: C
     fields |= lifting.visitor(context, item.get("anonymousId"), item.get("userId"), rest)
     fields["session_id"] = lifting.session(context, about.get("sessionId"), fields)
     fields["user_agent"] = (text(about, "userAgent", ADDRESS_MAX) or "")[: lifting.TEXT_MAX] or None
+    shown = _inner(about, "screen")
+    fields["screen"] = lifting.screen(shown.get("width"), shown.get("height"))
     fields |= lifting.known_fields(properties, context)
     content = {name: value for name, value in item.items() if name != "sentAt"}  # which each attempt says anew
     event_id = lifting.message_id(
         context, item.get("messageId"), lambda: content_id(context, content, index, client_time), rest
     )
     at = rules.occurred_at(client_time, rules.skew(sent_at, context), context)
-    return lifting.build(context, event_id, event_type, at, fields, properties, rest, {"context": about})
+    kept = rest | ({"context": about} if about else {})
+    return lifting.build(context, event_id, event_type, at, fields, properties, kept)
 
 
 def _page(call: str, about: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +105,7 @@ def answer(_taken: Taken, _durability: str, _microseconds: int) -> Answer:
 
 
 def _route(call: str | None) -> Dialect:
-    return Dialect(partial(parse, call), answer, named, sdk=True)
+    return Dialect(partial(parse, call), answer, named, lifting.read, sdk=True)
 
 
 _BATCHES = ("/v1/batch", "/v1/b", "/v1/import", "/beacon/v1/batch", "/api/s/batch", "/api/s/s2s/batch")

@@ -240,8 +240,9 @@ ON CONFLICT (site_id, lane) DO UPDATE SET
 -- name: bury
 -- Keeps what could not be stored, with the reason.
 INSERT INTO dead_letters (site_id, batch_id, event_id, received_at, events, raw, shared, reason, sqlstate, stream_id)
-VALUES (%(site_id)s, %(batch_id)s, %(event_id)s, %(received_at)s, %(events)s, %(raw)s, %(shared)s, %(reason)s,
-        %(sqlstate)s, %(stream_id)s)
+SELECT * FROM unnest(%(site_id)s::text[], %(batch_id)s::uuid[], %(event_id)s::uuid[], %(received_at)s::timestamptz[],
+    %(events)s::integer[], %(raw)s::bytea[], %(shared)s::jsonb[], %(reason)s::text[], %(sqlstate)s::text[],
+    %(stream_id)s::text[])
 
 -- name: register_types
 -- Unknown event types of lenient sites become known, as interactions, while there are not too many.
