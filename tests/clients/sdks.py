@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,17 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PYTHON = ROOT / ".venv-clients" / "bin" / "python"
 NODE_MODULES = HERE / "node" / "node_modules"
+NODE_MIN = 20
+
+
+@cache
+def node_version() -> int:
+    """The first number of it; 0 where there is none."""
+    program = shutil.which("node")
+    if program is None:
+        return 0
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    return int(said.removeprefix("v").split(".")[0])
 
 
 class Sdk(NamedTuple):
@@ -33,8 +45,8 @@ class Sdk(NamedTuple):
         """What is not there and keeps it from being driven; empty when all is."""
         if self.is_python:
             return "" if (PYTHON.parents[1] / "stamp").exists() else "its Python package is not installed"
-        if shutil.which("node") is None:
-            return "Node is not installed"
+        if node_version() < NODE_MIN:
+            return f"Node {NODE_MIN} or newer is not installed"
         return "" if (NODE_MODULES / "stamp").exists() else "its Node package is not installed"
 
     def drive(self, url: str, key: str, count: int, seconds: float, log: Path) -> Drive:
