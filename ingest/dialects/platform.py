@@ -66,7 +66,7 @@ def parse(root: dict[str, Any], context: Context) -> Parsed:
 
 def answer(taken: Taken, _: str, __: int) -> Answer:
     """The event's id, as PostgREST answers a function that returns one."""
-    if taken.packed is None:
+    if taken.packed is None or not taken.accepted:
         refusal = taken.rejected[0]
         return 400, encode({"code": refusal.code, "message": refusal.message})
     return 200, encode(Batch.unpack(taken.packed.payload).events[0].event_id)
