@@ -24,7 +24,8 @@ from schema.sql import load
 from workers import requests
 from workers.attribute import attribute
 from workers.copying import fill_incoming, fill_stage
-from workers.resolve import Dictionaries, Staged, link_visitors, moment
+from workers.identities import link_visitors
+from workers.resolve import Dictionaries, Staged, moment
 
 _SQL = load("drain")
 _COUNTERS = (

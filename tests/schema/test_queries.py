@@ -33,8 +33,8 @@ SAMPLES = {
 
 def test_each_prepares(owner: psycopg.Connection) -> None:
     owner.autocommit = True
-    for table in ("make_incoming", "make_stage"):
-        owner.execute(load("drain")[table])
+    for consumer, table in (("drain", "make_incoming"), ("drain", "make_stage"), ("identities", "make_moved")):
+        owner.execute(load(consumer)[table])
     refused = {}
     for consumer, name in NAMED:
         text = load(consumer)[name]

@@ -36,6 +36,7 @@ def test_the_first_tick_asks_for_a_drain_a_lane_and_for_each_chore(pipe: Pipelin
     assert queued(pipe, queue.DRAIN) == [("workers.jobs.drain_lane", 0), ("workers.jobs.drain_lane", 1)]
     assert queued(pipe) == [
         ("workers.jobs.run_chore", "mirror", "2026-01-02T12:00:00+00:00"),
+        ("workers.jobs.run_chore", "identities", "2026-01-02T12:00:05+00:00"),
         ("workers.jobs.run_chore", "rollup", "2026-01-02T12:00:00+00:00"),
         ("workers.jobs.run_chore", "snapshot", "2026-01-02T12:00:00+00:00"),
         ("workers.jobs.run_chore", "prune", "2026-01-02T12:00:00+00:00"),
