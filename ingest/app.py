@@ -23,6 +23,7 @@ from ingest.dialect import Dialect, DialectEndpoint
 from ingest.endpoint import EventsEndpoint
 from ingest.gate import Gate
 from ingest.http import Route
+from ingest.identify import IdentifyEndpoint
 from ingest.sessions import SessionEndpoint
 from schema import collector
 from schema import settings as config
@@ -75,6 +76,7 @@ def mount(app: Ingest, gate: Gate, group: commit.GroupCommit, redis: Redis) -> N
     app.hot["/api/events"] = Route(gate, settings, single)
     for path, dialect in DIALECTS.items():
         app.hot[path] = Route(gate, settings, DialectEndpoint(gate, group, settings.lanes, dialect))
+    app.hot["/api/user/identify"] = Route(gate, settings, IdentifyEndpoint(gate, group, settings.lanes))
     app.hot["/api/session/start"] = Route(gate, settings, SessionEndpoint(gate, group, redis, settings))
 
 

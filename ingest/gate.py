@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from starlette.types import Scope
 
 from ingest.rules import Context
+from ingest.tokens import Tokens
 from schema import registry
 from schema.errors import Busy, Forbidden, Unauthorized
 from schema.local import is_local
@@ -39,6 +40,7 @@ class Gate:
         self._redis = redis
         self._settings = settings
         self._document = b""
+        self.tokens = Tokens(settings)
         self.registry: Registry | None = None
         self.durability = "unknown"
         self.memory_share = 0.0

@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 
 from ingest.dialects.native import NativeEvent
+from ingest.identify import Identify
 from ingest.sessions import SessionStart
 
 _ERRORS = {
     "400": "The body is not a batch",
-    "401": "The key is wrong, or the site needs one",
+    "401": "The key or the token is wrong, or one is needed",
     "403": "The origin is not allowed",
     "408": "The body arrived too slowly",
     "413": "Too many bytes or events",
@@ -44,6 +45,12 @@ class Receipt(msgspec.Struct):
     durability: str
 
 
+class Identified(Receipt):
+    """The same, with the id of the user that the token names."""
+
+    user_id: str
+
+
 class Session(msgspec.Struct):
     session_id: str
     resumed: bool
@@ -58,6 +65,7 @@ class Problem(msgspec.Struct):
 _ROUTES: tuple[tuple[str, str, type, str, type], ...] = (
     ("/api/events/batch", "Post a batch of events", NativeBatch, "202", Receipt),
     ("/api/events", "Post one event", NativeEvent, "202", Receipt),
+    ("/api/user/identify", "Say who a visitor is (needs the user's token)", Identify, "202", Identified),
     ("/api/session/start", "Start or resume a session", SessionStart, "200", Session),
 )
 

@@ -100,6 +100,7 @@ def standstill(
     marks that a rebuild is about to. Drains are asked to make way."""
     with ExitStack() as stack:
         connection = stack.enter_context(db.connect(settings, role, statement_seconds_max=0))
+        connection.prepare_threshold = None  # a prepared query would go on meaning the tables that shadows hide
         redis = stack.enter_context(stream.connect(settings.streams_url, seconds_max=60.0))
         lanes = stream.known_lanes(redis, settings.lanes)
         for lane in [*lanes, REPLAYS]:
