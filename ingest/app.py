@@ -86,6 +86,7 @@ async def accepting(app: Ingest) -> AsyncIterator[Gate]:
     redis, appending = commit.connect(app.settings), commit.connect(app.settings)
     gate = Gate(appending, app.settings)  # which has a connection to spare, however many sessions start
     await gate.sample()
+    gate.tokens.prepare()
     mount(app, gate, commit.GroupCommit(appending), redis)
     watching = asyncio.create_task(gate.watch())
     collector.spare()

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
+import msgspec
+
 from schema.errors import Busy
 
 FRESH_SECONDS = 600.0
@@ -21,6 +23,10 @@ _FETCH_SECONDS = 5.0
 _BYTES_MAX = 1 << 20
 _KINDS = {"ES256": ("EC", "P-256"), "RS256": ("RSA", None)}
 logger = logging.getLogger("tripstream.ingest")
+
+
+class _Jwks(msgspec.Struct):
+    keys: list[dict[str, Any]]
 
 
 class Known(NamedTuple):
@@ -46,6 +52,10 @@ class Keys:
         self._asked_at = -1e9
         self._fetching: asyncio.Task[None] | None = None
         self.version = 0
+
+    def prepare(self) -> None:
+        """Fetch them before anybody asks."""
+        self._start()
 
     async def find(self, kid: str | None, algorithm: str) -> Known | None:
         """The key for that id and algorithm. Without an id only where there is no choice. Raises Busy before the first
@@ -96,11 +106,10 @@ class Keys:
 
 def read(document: bytes) -> dict[str, Known]:
     """The keys of a JWKS that verify ES256 or RS256, by id. Secret, weak and foreign ones are left out."""
-    from jwt import PyJWK, PyJWKSet, PyJWTError  # a tenth of a second, which only those pay who verify
+    from jwt import PyJWK, PyJWTError  # a tenth of a second, which only those pay who verify
 
     found = {}
-    for number, jwk in enumerate(PyJWKSet.from_json(document.decode()).keys):
-        data = jwk._jwk_data
+    for number, data in enumerate(msgspec.json.decode(document, type=_Jwks).keys):
         for algorithm, (kind, curve) in _KINDS.items():
             fits = data.get("kty") == kind and data.get("crv") == curve and data.get("alg", algorithm) == algorithm
             if fits and data.get("use", "sig") == "sig" and not {"d", "k"} & data.keys():

@@ -14,7 +14,7 @@ import msgspec
 from starlette.types import Scope
 
 from ingest import metrics
-from ingest.jwks import Keys
+from ingest.jwks import FRESH_SECONDS, Keys
 from schema.errors import TripstreamError
 from schema.event import Verified
 from schema.settings import Settings
@@ -44,6 +44,11 @@ class Tokens:
         self._keys = keys or (Keys(settings.jwt_jwks_url) if settings.jwt_jwks_url else None)
         self._cached: dict[str, tuple[float, int, Verified]] = {}
 
+    def prepare(self) -> None:
+        """Have the issuer's keys before the first token comes."""
+        if self._keys is not None:
+            self._keys.prepare()
+
     async def look(self, scope: Scope, header: dict[bytes, bytes]) -> None:
         """Put the claims of the request's token into its scope, or why there are none. A token is no write key, so it
         is taken out of the headers; whatever is no token stays."""
@@ -70,7 +75,8 @@ class Tokens:
         verified = read_claims(claims, self._settings.jwt_role_claim)
         if len(self._cached) >= _CACHED_MAX:
             self._cached.clear()
-        self._cached[token] = (float(claims["exp"]), self._keys.version if self._keys else 0, verified)
+        until = min(float(claims["exp"]), time.time() + FRESH_SECONDS)  # then its key is looked up again
+        self._cached[token] = (until, self._keys.version if self._keys else 0, verified)
         return verified
 
     async def _claims(self, token: str) -> dict[str, Any]:
