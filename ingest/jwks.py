@@ -1,4 +1,4 @@
-"""The keys of an identity provider. In: its JWKS. Out: public keys by id and algorithm, asked for as seldom as possible.
+"""The keys of an identity provider. In: its JWKS. Out: public keys by id and algorithm, asked for seldom.
 
 One fetch at a time, in a thread; a key that is not known is looked for again at most every half minute, and when the
 provider is away the last good keys stay. The process forgets them when it ends, and fetches before the first token.
@@ -61,9 +61,7 @@ class Keys:
         """The key for that id and algorithm. Without an id only where there is no choice. Raises Busy before the first
         keys are here."""
         age = self._clock() - self._asked_at
-        if self._known is None:
-            await self._refresh()
-        elif self._pick(kid, algorithm) is None and age > THROTTLE_SECONDS:
+        if self._known is None or (self._pick(kid, algorithm) is None and age > THROTTLE_SECONDS):
             await self._refresh()
         elif age > FRESH_SECONDS:
             self._start()  # nobody waits for what is only getting old
@@ -129,10 +127,10 @@ class _NoDetour(HTTPRedirectHandler):
 
 
 def download(url: str) -> bytes:
-    """Fetch a JWKS; in a thread, because it blocks. Raises OSError."""
+    """Fetch a JWKS; in a thread, because it blocks. Raises OSError, or ValueError for what is too large."""
     request = Request(url, headers={"Accept": "application/json", "User-Agent": "tripstream"})  # noqa: S310 settings checked the scheme
     with build_opener(_NoDetour).open(request, timeout=_FETCH_SECONDS) as answer:
         document: bytes = answer.read(_BYTES_MAX + 1)
     if len(document) > _BYTES_MAX:
-        raise OSError("the document is too large")
+        raise ValueError("the document is too large")
     return document

@@ -15,7 +15,7 @@ from starlette.types import Scope
 
 from ingest import metrics
 from ingest.jwks import FRESH_SECONDS, Keys
-from schema.errors import TripstreamError
+from schema.errors import TripstreamError, Unauthorized
 from schema.event import Verified
 from schema.settings import Settings
 
@@ -25,14 +25,8 @@ _TEXT_MAX = 200
 _FUTURE_SECONDS = 300.0  # an issuer's clock may run so far ahead
 _HEADER_MAY_HOLD = {"alg", "typ", "kid", "x5t", "x5t#S256"}  # no crit, jku, jwk, x5u, x5c, b64, zip, enc
 _TYPES = {"JWT", "AT+JWT", "APPLICATION/AT+JWT"}
+_FORGED = "The token does not verify."
 _REQUIRED = ["exp", "aud", "iss", "sub"]
-
-
-class Refused(TripstreamError):
-    """The token does not verify."""
-
-    code = "unauthorized"
-    status = 401
 
 
 class Tokens:
@@ -64,7 +58,7 @@ class Tokens:
             scope["tripstream.unverified"] = refused
 
     async def verify(self, token: str) -> Verified:
-        """A token's claims. Raises Refused, or Busy while the issuer's keys cannot be had."""
+        """A token's claims. Raises Unauthorized, or Busy while the issuer's keys cannot be had."""
         version = self._keys.version if self._keys else 0
         if (cached := self._cached.get(token)) is not None:
             expires, of, verified = cached
@@ -81,17 +75,19 @@ class Tokens:
 
     async def _claims(self, token: str) -> dict[str, Any]:
         if not (self._secret or self._keys):
-            raise Refused("No tokens are verified here: TRIPSTREAM_JWT_SECRET or TRIPSTREAM_JWT_JWKS_URL is not set.")
+            raise Unauthorized(
+                "No tokens are verified here: TRIPSTREAM_JWT_SECRET or TRIPSTREAM_JWT_JWKS_URL is not set."
+            )
         algorithm, key_id = read_header(token)
         if algorithm == "HS256" and self._secret:
             key: Any = self._secret
         elif algorithm in ("ES256", "RS256") and self._keys is not None:
             known = await self._keys.find(key_id, algorithm)
             if known is None:
-                raise Refused("The token's key is not one of its issuer's.")
+                raise Unauthorized("The token's key is not one of its issuer's.")
             key = known.key
         else:
-            raise Refused("The token is signed in a way that is not accepted here.")
+            raise Unauthorized("The token is signed in a way that is not accepted here.")
         return self._decode(token, key, algorithm)
 
     def _decode(self, token: str, key: Any, algorithm: str) -> dict[str, Any]:
@@ -107,40 +103,40 @@ class Tokens:
                 options={"require": _REQUIRED, "verify_iat": False},
             )
         except jwt.ExpiredSignatureError:
-            raise Refused("The token has expired.") from None
+            raise Unauthorized("The token has expired.") from None
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
-            raise Refused from None
+            raise Unauthorized(_FORGED) from None
         issued = claims.get("iat", 0)
         if isinstance(issued, bool) or not isinstance(issued, (int, float)) or issued > time.time() + _FUTURE_SECONDS:
-            raise Refused("The token was issued in the future.")
+            raise Unauthorized("The token was issued in the future.")
         return claims
 
 
 def read_header(token: str) -> tuple[str, str | None]:
-    """What a token says of its signature: algorithm and key id, which only looks a key up. Raises Refused."""
+    """What a token says of its signature: algorithm and key id, which only looks a key up. Raises Unauthorized."""
     first, _, rest = token.partition(".")
     if len(token) > _TOKEN_MAX or rest.count(".") != 1 or not token.isascii():
-        raise Refused
+        raise Unauthorized(_FORGED)
     try:
         header = msgspec.json.decode(base64.b64decode(first + "=" * (-len(first) % 4), b"-_", validate=True))
     except (ValueError, RecursionError):
-        raise Refused from None
+        raise Unauthorized(_FORGED) from None
     if not isinstance(header, dict) or header.keys() - _HEADER_MAY_HOLD:
-        raise Refused
+        raise Unauthorized(_FORGED)
     algorithm, key_id, kind = header.get("alg"), header.get("kid"), header.get("typ", "JWT")
     if not isinstance(algorithm, str) or not isinstance(kind, str) or kind.upper() not in _TYPES:
-        raise Refused
+        raise Unauthorized(_FORGED)
     if key_id is not None and not isinstance(key_id, str):
-        raise Refused
+        raise Unauthorized(_FORGED)
     return algorithm, key_id
 
 
 def read_claims(claims: dict[str, Any], role_claim: str) -> Verified:
-    """Who the token's claims say it is. Raises Refused without a usable `sub`; an email or a role that is none is left
-    out, and so is an email of which the issuer says that nobody proved it."""
+    """Who the token's claims say it is. An email or a role that is none is left out, and so is an email of which the
+    issuer says that nobody proved it. Raises Unauthorized without a usable `sub`."""
     user_id = _text(claims.get("sub"))
     if user_id is None:
-        raise Refused("The token has no sub that could be a user.")
+        raise Unauthorized("The token has no sub that could be a user.")
     email = _text(claims.get("email"), 320)
     if email is not None and ("@" not in email or claims.get("email_verified", True) is not True):
         email = None

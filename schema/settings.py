@@ -62,7 +62,8 @@ class Settings(BaseSettings):
         SecretStr(""), "Secret of tokens signed with HS256, at least 32 bytes. Empty: such tokens count for nothing."
     )
     jwt_jwks_url: str = _setting(
-        "", "Where the keys of tokens signed with ES256 or RS256 are (JWKS, https). Empty: such tokens count for nothing."
+        "",
+        "Where the keys of tokens signed with ES256 or RS256 are (JWKS, https). Empty: such tokens count for nothing.",
     )
     jwt_issuer: str = _setting("", "The `iss` that tokens must have, like `https://x.supabase.co/auth/v1`.")
     jwt_audience: str = _setting("", "The `aud` that tokens must have, like `authenticated`.")

@@ -17,6 +17,7 @@ from tripstream import (
     database_commands,
     evaluation_commands,
     figure_commands,
+    identity_commands,
     replay_commands,
     run_commands,
     site_commands,
@@ -83,4 +84,5 @@ for _commands in (
 ):
     app.add_typer(_commands.app)
 app.add_typer(site_commands.site, name="site")
+app.add_typer(identity_commands.identity, name="identity")
 app.add_typer(site_commands.deadletters, name="deadletters")

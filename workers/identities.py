@@ -1,7 +1,7 @@
-"""Who a visitor is. In: a chunk's events. Out: the user of each; links, where an event's verified token says who it was.
+"""Who a visitor is. In: a chunk's events. Out: each one's user; links, where a verified token says who it was.
 
-The user of a visitor at time t is the latest link at or before t, else the earliest; before there is any link, a user of
-the visitor's own. Every verified event states a fact: this visitor was that registered id then. Links are those facts
+The user of a visitor at time t is the latest link at or before t, else the earliest; before there is any link, a user
+of the visitor's own. Every verified event states a fact: this visitor was that registered id then. Links are the facts
 that change who the visitor is, in order of time, and the mover adds what a later arrival makes of the others: so what
 comes out does not depend on the order of arrival. Drains only insert links; rows of before are the mover's.
 """
@@ -18,7 +18,7 @@ from schema.db import Connection
 from schema.sql import load
 from workers.resolve import Staged, Visitor, columns, moment
 
-_SQL = load("identities")
+_SQL = load("links")
 _ALWAYS = -(1 << 62)
 Key = tuple[str, str, str]
 """Site, kind and value of an identity, as text."""
@@ -27,7 +27,8 @@ Links = tuple[list[int], list[int]]
 
 
 class Fact(NamedTuple):
-    """A registered id that an identity was said to be, when, and by which event. Of two at once the later name stands."""
+    """A registered id that an identity was said to be, when, and by which event. Of two at once the later name
+    stands."""
 
     at: int
     auth: str

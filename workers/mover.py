@@ -1,5 +1,5 @@
-"""Moves rows to whom the links say they belong. In: identities that drains or an unlink marked. Out: events, sessions and
-users' counters as if the links had always been there.
+"""Moves rows to whom the links say they belong. In: identities that drains or an unlink marked. Out: events, sessions
+and users' counters as if the links had always been there.
 
 One mover a site, under a lock. A mark is deleted in the transaction that did what it asks for, so a crash leaves it. A
 drain that read older links than a mark stands for may still be writing: the mover waits for it before it looks.
@@ -22,7 +22,7 @@ from schema.settings import Settings
 from schema.sql import load
 from workers.identities import Fact, Key, add_facts, mark
 
-_SQL = load("identities")
+_SQL = load("mover")
 _MARKS_MAX = 500  # of one transaction
 _ROUNDS_MAX = 200  # of one run: what is marked meanwhile waits for the next one
 logger = logging.getLogger("tripstream.identities")

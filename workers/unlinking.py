@@ -13,7 +13,7 @@ from schema.db import Connection
 from schema.sql import load
 from workers import mover
 
-_SQL = load("identities")
+_SQL = load("unlinking")
 
 
 class Shown(NamedTuple):

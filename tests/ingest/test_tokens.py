@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import Any
 
@@ -11,13 +12,30 @@ import pytest
 
 from ingest import tokens
 from ingest.jwks import FRESH_SECONDS, THROTTLE_SECONDS, Keys, read
-from ingest.tokens import Refused, Tokens
+from ingest.tokens import Tokens
 from schema import settings as config
-from schema.errors import Busy, ConfigError
+from schema.errors import Busy, ConfigError, Unauthorized
 from schema.event import Verified
 from schema.settings import Settings
-from tests.ingest.issuer import ALL, AUDIENCE, HS, ISSUER, JWKS_URL, SECRET, claims, ec_key, encoded, es, hs, jwk, jwks
-from tests.ingest.issuer import public, raw, rs, rsa_key
+from tests.ingest.issuer import (
+    ALL,
+    AUDIENCE,
+    HS,
+    ISSUER,
+    JWKS_URL,
+    SECRET,
+    claims,
+    ec_key,
+    encoded,
+    es,
+    hs,
+    jwk,
+    jwks,
+    public,
+    raw,
+    rs,
+    rsa_key,
+)
 
 ANN = Verified("ann", "ann@example.com", "authenticated")
 
@@ -33,6 +51,7 @@ def test_a_good_token_says_who_it_is(make: Any) -> None:
     assert verify(make()) == ANN
     assert verify(make(aud=["other", AUDIENCE], headers={"typ": "at+jwt"})) == ANN
     assert verify(make(email=..., role=...)) == Verified("ann")
+    assert verify(raw({"alg": "HS256"}, claims())) == ANN  # so what is forged with `raw` is refused for what is wrong
 
 
 def _now() -> int:
@@ -53,7 +72,9 @@ FORGED = {
     "HS256 with the RSA public key": lambda: raw({"alg": "HS256", "kid": "r1"}, claims(), public(rsa_key("ours"))),
     "HS256 with the EC public key": lambda: raw({"alg": "HS256", "kid": "e1"}, claims(), public(ec_key("ours"))),
     "HS256 with the JWKS' secret": lambda: raw({"alg": "HS256", "kid": "o1"}, claims(), b"secret"),
-    "RS256 header, HMAC of the public key": lambda: raw({"alg": "RS256", "kid": "r1"}, claims(), public(rsa_key("ours"))),
+    "RS256 header, HMAC of the public key": lambda: raw(
+        {"alg": "RS256", "kid": "r1"}, claims(), public(rsa_key("ours"))
+    ),
     "another RSA key": lambda: rs("theirs"),
     "another EC key": lambda: es("theirs"),
     "RS256 with the EC key's id": lambda: rs(headers={"kid": "e1"}),
@@ -79,7 +100,7 @@ FORGED = {
     "no sub": lambda: hs(sub=...),
     "null exp": lambda: raw({"alg": "HS256"}, claims(exp=None)),
     "exp of text": lambda: raw({"alg": "HS256"}, claims(exp="never")),
-    "endless exp": lambda: raw({"alg": "HS256"}, encodable().replace(b"9999999999", b"1e999")),
+    "endless exp": lambda: raw({"alg": "HS256"}, json.dumps(claims(exp=9**9)).encode().replace(b"387420489", b"1e999")),
     "wrong aud": lambda: hs(aud="anon"),
     "wrong auds": lambda: hs(aud=["anon", "service_role"]),
     "aud of a part": lambda: hs(aud="auth"),
@@ -111,16 +132,6 @@ FORGED = {
 }
 
 
-def encodable() -> bytes:
-    return encoded_json(claims(exp=9999999999))
-
-
-def encoded_json(value: Any) -> bytes:
-    import json
-
-    return json.dumps(value).encode()
-
-
 def swapped(token: str, body: dict[str, Any]) -> str:
     header, _, signature = token.split(".")
     return f"{header}.{encoded(body)}.{signature}"
@@ -129,16 +140,16 @@ def swapped(token: str, body: dict[str, Any]) -> str:
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
 @pytest.mark.parametrize("what", FORGED)
 def test_a_forged_token_is_refused(what: str) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(Unauthorized):
         verify(FORGED[what]())
 
 
 def test_a_way_of_signing_that_is_not_set_is_refused() -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(Unauthorized):
         verify(rs(), **HS)
-    with pytest.raises(Refused):
+    with pytest.raises(Unauthorized):
         verify(hs(), **(ALL | {"jwt_secret": ""}))
-    with pytest.raises(Refused, match="TRIPSTREAM_JWT_SECRET"):
+    with pytest.raises(Unauthorized, match="TRIPSTREAM_JWT_SECRET"):
         verify(hs(), lanes=1)
 
 
@@ -165,19 +176,13 @@ def test_the_role_is_where_the_setting_says(where: str, role: str | None) -> Non
 
 
 def test_a_token_is_verified_once_and_not_after_it_expired(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def check() -> None:
-        verifier, token = Tokens(Settings(**HS)), hs()
-        assert await verifier.verify(token) == ANN
-        with monkeypatch.context() as patched:
-            patched.setattr(verifier, "_claims", None)
-            assert await verifier.verify(token) == ANN
-        monkeypatch.setattr(tokens.time, "time", lambda: _now_then + 3601)
-        with pytest.raises(Refused):
-            monkeypatch.setattr(verifier, "_secret", "x" * 40)
-            await verifier.verify(token)
-
-    _now_then = time.time()
-    asyncio.run(check())
+    verifier, token, then = Tokens(Settings(**HS)), hs(), time.time()
+    assert asyncio.run(verifier.verify(token)) == ANN
+    monkeypatch.setattr(verifier, "_secret", "x" * 40)
+    assert asyncio.run(verifier.verify(token)) == ANN
+    monkeypatch.setattr(tokens.time, "time", lambda: then + FRESH_SECONDS + 1)
+    with pytest.raises(Unauthorized):
+        asyncio.run(verifier.verify(token))
 
 
 @pytest.mark.parametrize(
@@ -243,8 +248,8 @@ def test_keys_that_get_old_are_fetched_while_they_still_serve() -> None:
         assert await provider.has()
         provider.now += FRESH_SECONDS + 1
         assert await provider.has()
-        while provider.keys._fetching is not None:
-            await asyncio.sleep(0)
+        if provider.keys._fetching is not None:
+            await provider.keys._fetching
         assert provider.asked == 2
 
     asyncio.run(check())
@@ -280,8 +285,7 @@ def test_without_any_keys_nobody_is_refused_for_ever() -> None:
 
 
 def test_only_public_keys_that_sign_are_read() -> None:
-    weak = ["k", "d"]
-    document = encoded_json(
+    document = json.dumps(
         {
             "keys": [
                 jwk(rsa_key("ours"), kid="enc", use="enc"),
@@ -292,5 +296,4 @@ def test_only_public_keys_that_sign_are_read() -> None:
             ]
         }
     )
-    assert {kid: known.algorithm for kid, known in read(document).items()} == {"good": "ES256"}
-    assert weak
+    assert {kid: known.algorithm for kid, known in read(document.encode()).items()} == {"good": "ES256"}

@@ -33,7 +33,7 @@ SAMPLES = {
 
 def test_each_prepares(owner: psycopg.Connection) -> None:
     owner.autocommit = True
-    for consumer, table in (("drain", "make_incoming"), ("drain", "make_stage"), ("identities", "make_moved")):
+    for consumer, table in (("drain", "make_incoming"), ("drain", "make_stage"), ("mover", "make_moved")):
         owner.execute(load(consumer)[table])
     refused = {}
     for consumer, name in NAMED:

@@ -53,11 +53,11 @@ def test_nothing_is_asked_for_twice_also_not_by_a_second_clock(pipe: Pipeline) -
 
 def test_each_chore_comes_when_its_time_comes(pipe: Pipeline) -> None:
     tick(pipe)
-    assert tick(pipe, AT + timedelta(seconds=3)) == ["snapshot"]
-    assert tick(pipe, AT + timedelta(seconds=8)) == ["mirror"]
-    assert tick(pipe, AT + timedelta(seconds=53)) == ["mirror", "rollup", "snapshot"]
-    assert tick(pipe, AT + 15 * MINUTE) == ["mirror", "rollup", "snapshot", "prune"]
-    assert tick(pipe, AT + timedelta(hours=13, minutes=59)) == ["mirror", "rollup", "snapshot", "prune"]
+    assert tick(pipe, AT + timedelta(seconds=3)) == ["identities", "snapshot"]
+    assert tick(pipe, AT + timedelta(seconds=8)) == ["mirror", "identities"]
+    assert tick(pipe, AT + timedelta(seconds=53)) == ["mirror", "identities", "rollup", "snapshot"]
+    assert tick(pipe, AT + 15 * MINUTE) == ["mirror", "identities", "rollup", "snapshot", "prune"]
+    assert tick(pipe, AT + timedelta(hours=13, minutes=59)) == ["mirror", "identities", "rollup", "snapshot", "prune"]
     assert tick(pipe, AT + timedelta(hours=14)) == NAMES
     assert slots(pipe, "partitions")[-1] == datetime(2026, 1, 3, 2, tzinfo=UTC)
 

@@ -177,7 +177,9 @@ def test_every_link_says_who_made_it_and_who_it_was_before(pipe: Pipeline) -> No
     before = pipe.value("SELECT user_id FROM events")
     one = sent(said(2, 1, "ann"), "ann@example.com")
     arrive(pipe, one)
-    query = "SELECT kind, value, auth, action, user_before, changed_by, event_id, batch_id FROM identity_changes ORDER BY 1"
+    query = (
+        "SELECT kind, value, auth, action, user_before, changed_by, event_id, batch_id FROM identity_changes ORDER BY 1"
+    )
     assert pipe.rows(query) == [
         ("anonymous", str(uid(3, 1)), "ann", "linked", before, "token", uid(1, 2), one.batch_id),
         ("email", "ann@example.com", "ann", "linked", None, "token", uid(1, 2), one.batch_id),
@@ -207,7 +209,11 @@ def test_what_is_sent_after_an_unlink_links_again(pipe: Pipeline) -> None:
     later = pipe.value("SELECT (extract(epoch FROM now()) * 1000000)::bigint") + HOUR
     arrive(pipe, sent(said(3, 1, "ann", at=2), received_at=later))
     assert owners(pipe) == split([1, 2, 3])
-    assert pipe.rows("SELECT action FROM identity_changes ORDER BY change_id") == [("linked",), ("unlinked",), ("linked",)]
+    assert pipe.rows("SELECT action FROM identity_changes ORDER BY change_id") == [
+        ("linked",),
+        ("unlinked",),
+        ("linked",),
+    ]
 
 
 def test_an_unlinked_email_parts_those_whom_it_joined(pipe: Pipeline) -> None:
