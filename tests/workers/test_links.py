@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import random
+import threading
 from typing import Any
 
 import pytest
@@ -141,6 +143,37 @@ def test_no_order_of_arrival_and_no_moment_of_moving_makes_a_difference(pipe: Pi
     verify.rebuild(pipe.settings, lambda *_: None)
     assert pipe.rows("SELECT * FROM users ORDER BY user_id") == before[0]
     assert pipe.rows("SELECT * FROM sessions ORDER BY 1, 2") == before[1]
+
+
+def test_two_drains_and_a_mover_at_once_come_to_the_same(pipe: Pipeline) -> None:
+    pipe.settings = pipe.settings.model_copy(update={"drain_events_max": 2})
+    names = [f"site{n}" for n in range(4)]
+    for n, site_id in enumerate(names):
+        pipe.connection.execute("INSERT INTO sites (site_id, name) VALUES (%s, '')", (site_id,))
+        ready = batches(site_id)
+        random.Random(n).shuffle(ready)
+        for place, one in enumerate(ready):
+            pipe.accept(one, lane=place % 2)
+    done = threading.Event()
+
+    def move() -> None:
+        with pipeline(pipe.settings) as third:
+            while not done.is_set():
+                mover.run_once(third.connection)
+
+    def drain() -> None:
+        with pipeline(pipe.settings) as other:
+            other.drain(1)
+
+    with meanwhile(move):
+        try:
+            with meanwhile(drain):
+                pipe.drain(0)
+        finally:
+            done.set()
+    mover.run_once(pipe.connection)
+    assert [owners(pipe, site_id) for site_id in names] == [EXPECTED] * 4
+    assert pipe.problems() == []
 
 
 def test_a_drain_that_read_older_links_is_waited_for(pipe: Pipeline) -> None:
