@@ -22,7 +22,8 @@ from schema.sql import load
 from workers.attribute import attribute
 from workers.copying import fill_stage, make_tables
 from workers.drain import chunks
-from workers.resolve import Dictionaries, Staged, link_visitors
+from workers.identities import link_visitors
+from workers.resolve import Dictionaries, Staged
 from workers.store import known_events
 
 _COPY = f"COPY stage ({', '.join(COLUMNS)}) FROM STDIN"

@@ -28,6 +28,7 @@ from ingest.dialects.single import INGEST_EVENT
 from ingest.endpoint import EventsEndpoint
 from ingest.gate import Gate
 from ingest.http import Route
+from ingest.identify import IdentifyEndpoint
 from ingest.peers import Proxies
 from ingest.sessions import SessionEndpoint
 from schema import collector
@@ -92,6 +93,7 @@ def mount(app: Ingest, gate: Gate, group: commit.GroupCommit, redis: Redis) -> N
     for path, dialect in DIALECTS.items():
         endpoint = DialectEndpoint(gate, group, settings.lanes, dialect)
         app.hot[path] = Route(gate, settings, endpoint, sdk=dialect.sdk)
+    app.hot["/api/user/identify"] = Route(gate, settings, IdentifyEndpoint(gate, group, settings.lanes))
     app.hot["/api/session/start"] = Route(gate, settings, SessionEndpoint(gate, group, redis, settings))
 
 
@@ -101,6 +103,7 @@ async def accepting(app: Ingest) -> AsyncIterator[Gate]:
     redis, appending = commit.connect(app.settings), commit.connect(app.settings)
     gate = Gate(appending, app.settings)  # which has a connection to spare, however many sessions start
     await gate.sample()
+    gate.tokens.prepare()
     mount(app, gate, commit.GroupCommit(appending), redis)
     watching = asyncio.create_task(gate.watch())
     collector.spare()

@@ -25,7 +25,7 @@ from ingest.rates import spend
 from ingest.rules import Context, Rejection
 from schema import stream
 from schema.errors import InvalidBody
-from schema.event import Batch, Event, Refused, new_id, now
+from schema.event import Batch, Event, Refused, Verified, new_id, now
 from schema.stream import Packed
 
 _USER_AGENT_MAX = 500
@@ -94,10 +94,14 @@ def decode(raw: bytes) -> Any:
 
 
 def make_batch(scope: Scope, header: dict[bytes, bytes], context: Context, events: list[Event]) -> Batch:
-    """The events with what their request says of all of them. The address is truncated here, before it is queued. The
-    gate has charged for one of them."""
+    """The events with what their request says of all of them. The address is truncated here, before it is queued, and
+    a verified token makes the events its user's. The gate has charged for one of them."""
     if context.charges and len(events) > 1:
         spend(context.charges, len(events) - 1)
+    verified: Verified | None = scope.get("tripstream.verified")
+    if verified is not None:
+        for event in events:
+            event.auth_user_id = verified.user_id
     agent = header.get(b"user-agent", b"").decode("utf-8", "replace").replace("\0", "")[:_USER_AGENT_MAX]
     return Batch(
         site_id=context.site_id,
@@ -107,6 +111,7 @@ def make_batch(scope: Scope, header: dict[bytes, bytes], context: Context, event
         ip_prefix=ip_prefix((scope.get("client") or ("",))[0]),
         user_agent=agent or None,
         country=scope.get(COUNTRY),
+        verified=verified,
     )
 
 

@@ -21,6 +21,7 @@ from starlette.types import Scope
 
 from ingest.rates import Rates
 from ingest.rules import Context
+from ingest.tokens import Tokens
 from schema import registry
 from schema.errors import Busy, Forbidden, Unauthorized
 from schema.local import is_local
@@ -40,6 +41,7 @@ class Gate:
         self._redis = redis
         self._settings = settings
         self._document = b""
+        self.tokens = Tokens(settings)
         self.registry: Registry | None = None
         self.rates = Rates(settings)
         self.durability = "unknown"

@@ -72,6 +72,8 @@ class Route:
             if len(raw) > held:  # it was gzip
                 self._gate.take(len(raw) - held)
                 held = len(raw)
+            if b"authorization" in header:
+                await self._gate.tokens.look(scope, header)
             return await self._handler(scope, header, raw)
         finally:
             self._gate.give(held)

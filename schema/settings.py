@@ -10,6 +10,7 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -57,6 +58,18 @@ class Settings(BaseSettings):
     admin_key: SecretStr = _setting(
         SecretStr(""),
         "Key for calls that change things. Empty: embedded start makes one in the state directory.",
+    )
+    jwt_secret: SecretStr = _setting(
+        SecretStr(""), "Secret of tokens signed with HS256, at least 32 bytes. Empty: such tokens count for nothing."
+    )
+    jwt_jwks_url: str = _setting(
+        "",
+        "Where the keys of tokens signed with ES256 or RS256 are (JWKS, https). Empty: such tokens count for nothing.",
+    )
+    jwt_issuer: str = _setting("", "The `iss` that tokens must have, like `https://x.supabase.co/auth/v1`.")
+    jwt_audience: str = _setting("", "The `aud` that tokens must have, like `authenticated`.")
+    jwt_role_claim: str = _setting(
+        "role", "The claim that holds a user's role; dots lead inwards, as in `app_metadata.role`."
     )
     demo_occurrences: int = _setting(
         10_000,
@@ -157,10 +170,28 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _tokens_can_be_verified(self) -> Settings:
+        secret = self.jwt_secret.get_secret_value()
+        missing = [env_name(name) for name in ("jwt_issuer", "jwt_audience") if not getattr(self, name)]
+        if (secret or self.jwt_jwks_url) and missing:
+            set_one = env_name("jwt_secret" if secret else "jwt_jwks_url")
+            raise ValueError(f"{set_one} is set, so {' and '.join(missing)} must be: a token is good for one of each")
+        if secret and len(secret.encode()) < 32:
+            raise ValueError("TRIPSTREAM_JWT_SECRET must have at least 32 bytes: shorter ones can be guessed")
+        url = urlsplit(self.jwt_jwks_url)
+        if self.jwt_jwks_url and not (url.hostname and (url.scheme == "https" or _is_loopback_http(url))):
+            raise ValueError("TRIPSTREAM_JWT_JWKS_URL must begin with https://: whoever can change the keys is anybody")
+        return self
+
     @property
     def streams_url(self) -> str:
         """Where the event streams live."""
         return self.stream_redis_url or self.redis_url
+
+
+def _is_loopback_http(url: SplitResult) -> bool:
+    return url.scheme == "http" and url.hostname in ("127.0.0.1", "::1", "localhost")
 
 
 def load(**overrides: Any) -> Settings:

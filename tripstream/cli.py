@@ -17,6 +17,7 @@ from tripstream import (
     database_commands,
     evaluation_commands,
     figure_commands,
+    identity_commands,
     replay_commands,
     run_commands,
     schema_commands,
@@ -86,5 +87,6 @@ for _commands in (
 ):
     app.add_typer(_commands.app)
 app.add_typer(site_commands.site, name="site")
+app.add_typer(identity_commands.identity, name="identity")
 app.add_typer(site_commands.deadletters, name="deadletters")
 app.add_typer(schema_commands.schema, name="schema")

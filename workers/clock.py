@@ -63,8 +63,15 @@ def _roll_up(settings: Settings) -> None:
         rollup.run_once(connection)
 
 
+def _move(settings: Settings) -> None:
+    from workers import mover  # as with rollups
+
+    mover.move(settings)
+
+
 CHORES = (
     Chore("mirror", upkeep.mirror, timedelta(seconds=15)),
+    Chore("identities", _move, timedelta(seconds=5)),
     Chore("rollup", _roll_up, timedelta(minutes=1)),
     Chore("outbox", outbox.move, timedelta(seconds=5), seconds_max=30),
     Chore("snapshot", "recommender.building.build", timedelta(seconds=10), channel="catalogue"),

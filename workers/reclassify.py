@@ -2,7 +2,7 @@
 sessions, users and trips that say the same; hours and days are marked for the next rollup.
 
 Bots have no user and count nowhere, so what turns out to be a bot's is taken out of every figure, and what turns out to
-be people's is given users as the drain gives them. The lanes' locks are held meanwhile, as by verify: draining waits,
+be people's is given users as the drain gives them. The lanes' locks and the movers' are held meanwhile: draining waits,
 accepting goes on. Each transaction moves some events of one day with all their figures; after a crash the agents are
 outdated still, and the next run goes on with what was not moved. A device written into an event stays.
 """
@@ -10,16 +10,19 @@ outdated still, and the next run goes on with what was not moved. A device writt
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
-from schema import db
+from schema import db, sites
 from schema.db import Connection
 from schema.event import Batch, Event
 from schema.settings import Settings
 from schema.sql import load
+from workers import mover
 from workers.agents import Verdict, classify, outdated, rules
 from workers.copying import make_tables
-from workers.resolve import Staged, link_visitors
+from workers.identities import link_visitors
+from workers.resolve import Staged
 from workers.tenure import days_known
 from workers.verify import standstill
 
@@ -68,8 +71,10 @@ def reclassify(settings: Settings, progress: Progress, *, dry_run: bool = False)
     report = Report(len(judged.outdated), len(judged.verdicts), turned, sum(counts.values()), 0)
     if dry_run or not judged.outdated:
         return report
-    with standstill(settings) as (connection, _, _):
-        connection.prepare_threshold = None  # a prepared store_trips would not see that its table is shadowed
+    with standstill(settings) as (connection, _, _), ExitStack() as stack:
+        mover.run_once(connection)
+        for site_id in sorted(sites.ids(connection)):
+            stack.enter_context(mover.alone(connection, site_id))
         make_tables(connection)
         connection.execute(_SQL["make_changed"])
         _write(connection, judged.verdicts)

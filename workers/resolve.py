@@ -1,11 +1,10 @@
-"""From names to ids: event types, user agents, texts, visitors, months. In: unpacked batches. Out: ids by name.
+"""From names to ids: event types, user agents, texts, months. In: unpacked batches. Out: ids by name.
 
 Dictionaries are filled before the drain's transaction and outlive its rollback: an id without a row does no harm.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -25,12 +24,10 @@ _CACHE_MAX = 50_000
 TYPES_MAX = 10_000  # their ids are smallints, and each is a row in every hour: a stranger must not use them up
 _UNREGISTERED = "unregistered"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ALWAYS = -(1 << 62)
 _SQL = load("drain")
 
 
 Visitor = tuple[str, str, UUID | str]
-_VisitorKey = tuple[str, str, str]
 
 
 class Staged(NamedTuple):
@@ -50,6 +47,8 @@ class Staged(NamedTuple):
         event, batch = self
         if event.anonymous_id is not None:
             return batch.site_id, "anonymous", event.anonymous_id
+        if event.auth_user_id is not None:
+            return batch.site_id, "auth", event.auth_user_id
         if event.claimed_user is not None:
             return batch.site_id, "claimed", event.claimed_user
         return batch.site_id, "batch", batch.batch_id
@@ -156,13 +155,13 @@ class Dictionaries:
             )
             names.update((batch.site_id, text) for text in found if text and text not in known)
         if names and (fresh := sorted(names - self._ask_texts(connection, names))):
-            sites, texts = _columns(fresh, 2)  # a conflict uses up an id: each drain's known ones would, for ever
+            sites, texts = columns(fresh, 2)  # a conflict uses up an id: each drain's known ones would, for ever
             connection.execute(_SQL["register_texts"], {"sites": sites, "texts": texts})
             self._ask_texts(connection, fresh)
 
     def _ask_texts(self, connection: Connection, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
         """Remember the ids of those that have one, and return them."""
-        sites, texts = _columns(list(names), 2)
+        sites, texts = columns(list(names), 2)
         rows = connection.execute(_SQL["texts"], {"sites": sites, "texts": texts}).fetchall()
         for site_id, text, text_id in rows:
             self.texts[site_id][text] = text_id
@@ -175,45 +174,6 @@ class Dictionaries:
             if (category, on.year, on.month) not in self._months:
                 connection.execute("SELECT ensure_month(%s::event_category, %s)", (category, on))
                 self._months.add((category, on.year, on.month))
-
-
-def link_visitors(connection: Connection, staged: Sequence[Staged], bots: set[int]) -> dict[int, int]:
-    """The user of each event, by its index in `staged`; bots (indices) have none. New visitors get a new user.
-
-    The user at time t is the latest link at or before t, else the earliest.
-    """
-    events_of: defaultdict[Visitor, list[int]] = defaultdict(list)
-    for index, s in enumerate(staged):
-        if index not in bots:
-            events_of[s.visitor].append(index)
-    visitors = {(site_id, kind, str(value)): (site_id, kind, value) for site_id, kind, value in events_of}
-    links = _links(connection, visitors)
-    if fresh := {key: visitor for key, visitor in visitors.items() if visitor not in links}:
-        connection.execute(_SQL["link_visitors"], _visitor_keys(fresh))
-        links |= _links(connection, fresh)
-    found = {}
-    for visitor, indices in events_of.items():
-        times, users = links[visitor]
-        for index in indices:
-            at = 0 if len(users) == 1 else max(bisect_right(times, staged[index].event.occurred_at) - 1, 0)
-            found[index] = users[at]
-    return found
-
-
-def _links(
-    connection: Connection, visitors: Mapping[_VisitorKey, Visitor]
-) -> dict[Visitor, tuple[list[int], list[int]]]:
-    """When each visitor's links begin, and to which users; earliest first."""
-    links: dict[Visitor, tuple[list[int], list[int]]] = {}
-    for site_id, kind, value, user_id, valid_from in connection.execute(_SQL["visitor_links"], _visitor_keys(visitors)):
-        times, users = links.setdefault(visitors[site_id, kind, value], ([], []))
-        times.append(_ALWAYS if valid_from is None else valid_from)
-        users.append(user_id)
-    return links
-
-
-def _visitor_keys(keys: Collection[_VisitorKey]) -> dict[str, list[str]]:
-    return dict(zip(("sites", "kinds", "keys"), _columns(sorted(keys), 3), strict=True))
 
 
 def split(page_url: str | None) -> tuple[str | None, str | None]:
@@ -233,5 +193,6 @@ def moment(microseconds: int) -> datetime:
         raise psycopg.DataError("the time lies outside of the years 1 to 9999") from None
 
 
-def _columns(rows_: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+def columns(rows_: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    """Rows as Postgres' unnest wants them."""
     return [[row[i] for row in rows_] for i in range(width)]

@@ -25,8 +25,9 @@ from workers import receipts, requests
 from workers.attribute import attribute
 from workers.copying import fill_incoming, fill_stage
 from workers.fits import Warned
+from workers.identities import link_visitors
 from workers.receipts import Poison
-from workers.resolve import Dictionaries, Staged, link_visitors, moment
+from workers.resolve import Dictionaries, Staged, moment
 from workers.tenure import days_known
 
 _SQL = load("drain")

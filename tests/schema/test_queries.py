@@ -34,7 +34,8 @@ SAMPLES = {
 
 def test_each_prepares(owner: psycopg.Connection) -> None:
     owner.autocommit = True
-    for consumer, table in (("drain", "make_incoming"), ("drain", "make_stage"), ("agents", "make_changed")):
+    tables = (("drain", "make_incoming"), ("drain", "make_stage"), ("agents", "make_changed"), ("mover", "make_moved"))
+    for consumer, table in tables:
         owner.execute(load(consumer)[table])
     refused = {}
     for consumer, name in NAMED:
