@@ -12,6 +12,7 @@ COMPILE_RUN := $(COMPILE) --extra embedded --group build pyproject.toml
 CLIENTS := .venv-clients
 NODE_CLIENTS := tests/clients/node
 ARGS ?=
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help up test check bench chaos lock clean
@@ -22,8 +23,8 @@ help: ## Show this list
 up: $(VENV)/run.stamp ## Start everything on http://127.0.0.1:8000; Ctrl-C stops it
 	@exec $(RUN) -m tripstream up
 
-test: $(VENV)/dev.stamp $(CLIENTS)/stamp $(NODE_CLIENTS)/node_modules/stamp ## Run the whole test suite, on servers of its own (ARGS="-k word")
-	@exec $(RUN) -m pytest $(ARGS)
+test: $(VENV)/dev.stamp $(CLIENTS)/stamp $(NODE_CLIENTS)/node_modules/stamp ## Run the whole test suite, on servers of its own (ARGS="-k word", WORKERS=2)
+	@exec $(RUN) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: $(VENV)/dev.stamp ## Lint, format, types
 	$(RUN) -m ruff check .
