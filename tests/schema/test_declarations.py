@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import typing
@@ -12,6 +13,7 @@ import pytest
 
 from schema.declarations import LANGUAGES, names
 
+ROOT = Path(__file__).parents[2]
 BOOKED = {
     "required": ["trip_id", "metadata"],
     "$defs": {"person": {"properties": {"name": {"type": "string"}, "of": {"$ref": "#/$defs/person"}}}},
@@ -73,12 +75,14 @@ def test_typescript_types_say_what_the_schema_says() -> None:
 
 
 def test_typescript_compiles(tmp_path: Path) -> None:
-    compiler = shutil.which("tsc")
-    if compiler is None:
-        pytest.skip("no TypeScript compiler is installed: that the types compile is left out")
+    node, compiler = shutil.which("node"), ROOT / "tests/clients/node/node_modules/typescript/bin/tsc"
+    if node is None or not compiler.exists():
+        words = "no TypeScript compiler is installed: that the types compile is left out"
+        assert os.environ.get("CI") != "true", words
+        pytest.skip(words)
     (tmp_path / "types.ts").write_text(LANGUAGES["typescript"]().document(TYPES))
     done = subprocess.run(
-        [compiler, "--strict", "--noEmit", "types.ts"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [node, compiler, "--strict", "--noEmit", "types.ts"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
 
