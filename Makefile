@@ -69,6 +69,7 @@ $(CLIENTS)/stamp: requirements/clients.txt
 
 $(NODE_CLIENTS)/node_modules/stamp: $(NODE_CLIENTS)/package-lock.json
 	@echo "installing $< into $(@D)"
+	@rm -f $@
 	@{ cd $(NODE_CLIENTS) && npm ci --ignore-scripts $(NPM_QUIETLY) && \
 		touch node_modules/stamp; } || echo "NOT INSTALLED: the Node SDKs; tests that drive them are left out" >&2
 

@@ -60,12 +60,12 @@ def as_object(event: Event) -> dict[str, Any]:
 
 
 def misfit(validator: Any, event: Event) -> str | None:
-    """What of the event does not fit, up to three things; None where all does. What is no JSON at all is Postgres' to
-    refuse."""
+    """What of the event does not fit, up to three things; None where all does. What cannot be read fits nothing:
+    Postgres takes JSON that nests more deeply than this does."""
     try:
         seen = as_object(event)
-    except (ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
-        return None
+    except (ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        return f"event: it cannot be read as JSON: {_shorten(str(error))}"
     try:
         if validator.is_valid(seen):
             return None

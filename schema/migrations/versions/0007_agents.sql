@@ -5,6 +5,9 @@ CREATE INDEX user_agents_rules ON user_agents (rules_version);
 -- Who asked for recommendations, so that a robot found out later can be told from people in them too.
 ALTER TABLE recommendation_requests ADD COLUMN user_agent_id integer;
 
+-- Nobody wrote it before this version. Two bytes are 89 years, and an event in four was 8 bytes longer with four.
+ALTER TABLE events ALTER COLUMN user_tenure_days TYPE smallint;
+
 CREATE OR REPLACE VIEW readable_events WITH (security_invoker) AS
 SELECT e.occurred_at, t.event_type, e.category, e.site_id, e.event_id, e.session_id, e.anonymous_id, e.user_id, e.trip_id,
     e.recommendation_request_id, source.text AS source, e.position, e.score, nullif(coalesce(page.text, '') || coalesce(e.page_query, ''), '') AS page_url,
