@@ -7,7 +7,6 @@ answer the client resends, and ids that are made of what it sent make the resend
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -15,20 +14,19 @@ from uuid import UUID
 import msgspec
 from starlette.types import Scope
 
-from ingest import rules
 from ingest.commit import GroupCommit
 from ingest.endpoint import Taken, commit, decode, make_batch, take
 from ingest.gate import Gate
 from ingest.http import Answer
 from ingest.rates import spend
 from ingest.rules import Context, Parsed
+from schema import limits
 from schema.errors import InvalidEvent
 from schema.event import Event, Quarantined, derived_id, new_id, now
 
 Headers = dict[bytes, bytes]
 _TEXT_MAX = 500
 _LARGE = 64 << 10  # to read 8 MiB takes half a second, in which the event loop must turn
-_MISSING = re.compile(r"Object missing required field `(\w+)`")
 
 
 def named_in_body(_scope: Scope, _header: Headers, root: Any) -> dict[str, Any]:
@@ -91,7 +89,7 @@ def read_each(items: Sequence[Any], read: Callable[[Any, int], Event], context: 
     for index, item in enumerate(items):
         try:
             event = read(item, index)
-            rules.refuse_nul(msgspec.structs.astuple(event), event.metadata)
+            limits.refuse_nul(msgspec.structs.astuple(event), event.metadata)
             events.append(event)
         except InvalidEvent as refusal:
             quarantined.append(_quarantine(item, index, refusal.code, refusal.message, context))
@@ -121,7 +119,7 @@ def content_id(context: Context, item: Any, index: int, client_time: Any) -> UUI
     """The id of an event that came without one: of its content where the client sent a time, else a new one."""
     if client_time is None:
         return new_id(context.received_at)
-    return derived_id(context.site_id, "content", rules.as_json(item, context.settings), str(index))
+    return derived_id(context.site_id, "content", limits.as_json(item, context.settings), str(index))
 
 
 def with_unknown(wire: msgspec.Struct, item: dict[str, Any]) -> dict[str, Any]:
@@ -129,15 +127,6 @@ def with_unknown(wire: msgspec.Struct, item: dict[str, Any]) -> dict[str, Any]:
     known: dict[str, Any] = getattr(wire, "metadata", None) or {}
     unknown = sorted(item.keys() - set(wire.__struct_fields__))
     return known | {(name if name not in known else f"event.{name}"): item[name] for name in unknown}
-
-
-def told(error: msgspec.ValidationError) -> str:
-    """What is wrong with which field."""
-    what, _, where = str(error).partition(" - at ")
-    field = where.strip("`").removeprefix("$").removeprefix(".")
-    if missing := _MISSING.fullmatch(what):
-        return f"{f'{field}.' if field else ''}{missing[1]}: is missing"
-    return f"{field or 'event'}: {what}"
 
 
 def refused_type(event_type: Any, context: Context) -> str:
@@ -149,7 +138,7 @@ def refused_type(event_type: Any, context: Context) -> str:
 def _quarantine(item: Any, index: int, code: str, message: str, context: Context) -> Quarantined:
     """Resent, it gets the same id. What nests too deeply to be JSON again is kept as its type."""
     try:
-        sent = rules.as_json(item, context.settings)
+        sent = limits.as_json(item, context.settings)
     except InvalidEvent:
         sent = b'"nested too deeply"'
     sent = sent.replace(b"\\u0000", b"\\ufffd")  # Postgres refuses it in jsonb

@@ -22,6 +22,7 @@ from ingest.endpoint import commit, decode, make_batch, receipt, take
 from ingest.gate import Gate
 from ingest.http import Answer, encode
 from ingest.rules import Context
+from schema import limits
 from schema.errors import InvalidBody, InvalidEvent, Unauthorized
 from schema.event import Event, Verified, now
 
@@ -63,8 +64,8 @@ def _event(root: Any, context: Context) -> Event:
     try:
         wanted = msgspec.convert(root, Identify)
         path, utm = rules.page(wanted.page_url, None)
-        metadata = rules.pack_metadata("user_identify", wanted.traits, context.settings)
-        rules.refuse_nul(astuple(wanted), metadata)
+        metadata = limits.pack_metadata("user_identify", wanted.traits, context.settings)
+        limits.refuse_nul(astuple(wanted), metadata)
         ahead = rules.skew(root.get("sent_at"), context)
         at = rules.occurred_at(wanted.client_timestamp, ahead, context)
     except msgspec.ValidationError as error:

@@ -23,6 +23,7 @@ from ingest.dialects.native import NativeEvent
 from ingest.endpoint import decode
 from ingest.gate import ip_prefix
 from ingest.rules import Context
+from schema import limits
 from schema.errors import InvalidBody, InvalidEvent, TooLarge
 from schema.event import Event
 
@@ -173,7 +174,7 @@ def build(
         more = {name: value for name, value in values.items() if name not in metadata or metadata[name] != value}
         metadata |= {(f"event.{name}" if name in metadata else name): value for name, value in more.items()}
     return Event(
-        event_id, event_type, at, **fields, metadata=rules.pack_metadata(event_type, metadata, context.settings)
+        event_id, event_type, at, **fields, metadata=limits.pack_metadata(event_type, metadata, context.settings)
     )
 
 

@@ -1,11 +1,11 @@
-"""What every dialect applies to an event: times, metadata, text, the site's registry. In: decoded JSON values.
-Out: the canonical value, or InvalidEvent with a code and a sentence that says what to change.
+"""What every dialect applies to an event: times, addresses, the site's registry. In: decoded JSON values. Out: the
+canonical value, or InvalidEvent with a code and a sentence that says what to change.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus, urlsplit
@@ -13,6 +13,7 @@ from urllib.parse import unquote_plus, urlsplit
 import msgspec
 
 from ingest.rates import Charges
+from schema import limits
 from schema.errors import InvalidEvent
 from schema.event import MICROSECOND, Event, Quarantined
 from schema.registry import Registry, SiteRule
@@ -22,10 +23,6 @@ DAY = 86_400 * MICROSECOND
 _FUTURE_MAX = 366 * DAY
 _MILLISECONDS_FROM = 1e11  # as seconds that is the year 5138: a larger number can only be milliseconds
 _UTM = re.compile(r"(?:^|&)(utm_(?:source|medium|campaign|term|content))=([^&]+)")
-_NO_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[^][{}"]+')
-_encode = msgspec.json.Encoder().encode
-_TOO_DEEP = "Metadata may nest {} levels."
-_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class Context(NamedTuple):
@@ -103,35 +100,9 @@ def occurred_at(client_time: Any, ahead: int, context: Context) -> int:
 
 def check_type(event_type: str, source: str | None, context: Context) -> None:
     """Type and source must be registered, as a strict site wants it. Raises InvalidEvent."""
-    if event_type not in context.registry.event_types:
-        raise InvalidEvent("unknown_event_type", f"This site takes registered event types only, not {event_type!r}.")
+    limits.check_type(event_type, context.registry.event_types)
     if source is not None and source not in context.registry.sources:
         raise InvalidEvent("unknown_source", f"This site takes registered sources only, not {source!r}.")
-
-
-def pack_metadata(event_type: str, metadata: dict[str, Any] | None, settings: Settings) -> str | None:
-    """The metadata as JSON text. Raises InvalidEvent when it is too large, too deep, or a dwell without its time."""
-    if event_type == "trip_dwell":
-        _check_dwell((metadata or {}).get("duration_seconds"))
-    if not metadata:
-        return None
-    raw = as_json(metadata, settings)
-    if len(raw) > settings.metadata_bytes_max:
-        raise InvalidEvent("metadata_too_large", f"Metadata may have {settings.metadata_bytes_max} bytes as JSON.")
-    levels = settings.metadata_depth_max
-    # Fewer brackets than levels allowed cannot be too deep: the closer look is for suspects only.
-    if raw.count(b"{") + raw.count(b"[") > levels and is_deeper(raw, levels):
-        raise InvalidEvent("metadata_too_deep", _TOO_DEEP.format(levels))
-    return raw.decode()
-
-
-def as_json(value: Any, settings: Settings) -> bytes:
-    """What was decoded, as JSON again. Raises InvalidEvent for what nests so deeply that it could be decoded only: both
-    count Python's own frames too, and encoding is called from further inside."""
-    try:
-        return _encode(value)
-    except RecursionError:
-        raise InvalidEvent("metadata_too_deep", _TOO_DEEP.format(settings.metadata_depth_max)) from None
 
 
 def page(page_url: str | None, path: str | None) -> tuple[str | None, str | None]:
@@ -148,24 +119,3 @@ def page(page_url: str | None, path: str | None) -> tuple[str | None, str | None
         found = {name: value for name, value in values.items() if "\0" not in value}
         utm = msgspec.json.encode(found).decode() if found else None
     return path if path is not None else parts.path or "/", utm
-
-
-def refuse_nul(values: Iterable[Any], metadata: str | None = None) -> None:
-    """Raises InvalidEvent when a text among them, or one in the metadata, holds U+0000, which Postgres cannot store."""
-    escaped = metadata is not None and "\\u0000" in metadata and _ESCAPED_NUL.search(metadata)
-    if escaped or any(isinstance(value, str) and "\0" in value for value in values):
-        raise InvalidEvent("nul_character", "Text may not hold the character U+0000.")
-
-
-def is_deeper(raw: bytes, levels: int) -> bool:
-    """Whether JSON text nests deeper than that. Each turn takes the innermost pairs away: a walk over the values of
-    1 MiB stalled the process for half a second."""
-    brackets = _NO_BRACKETS.sub(b"", raw).replace(b"{", b"[").replace(b"}", b"]")
-    for _ in range(levels):
-        brackets = brackets.replace(b"[]", b"")
-    return bool(brackets)
-
-
-def _check_dwell(duration: Any) -> None:
-    if isinstance(duration, bool) or not isinstance(duration, (int, float)) or not 0 <= duration <= 1_000_000:
-        raise InvalidEvent("invalid_field", "trip_dwell needs metadata.duration_seconds, a number of seconds from 0.")

@@ -15,11 +15,12 @@ from msgspec import Meta
 from msgspec.structs import astuple
 
 from ingest import rules
-from ingest.dialect import Dialect, as_id, content_id, refused_type, told, with_unknown
+from ingest.dialect import Dialect, as_id, content_id, refused_type, with_unknown
 from ingest.dialects.native import Address, Code, Text
 from ingest.endpoint import Taken, receipt
 from ingest.http import Answer, encode
 from ingest.rules import Context, Parsed, Rejection
+from schema import limits
 from schema.errors import InvalidBody, InvalidEvent, TooLarge
 from schema.event import Event, derived_id
 
@@ -83,7 +84,7 @@ def parse(root: Any, context: Context) -> Parsed:
         except InvalidEvent as refusal:
             reason = refusal.code, refusal.message
         except msgspec.ValidationError as error:
-            reason = "invalid_field", told(error)
+            reason = "invalid_field", limits.told(error)
         kind = item.get("type") if isinstance(item, dict) else None
         event_type = TYPES.get(kind) if isinstance(kind, str) else None
         parsed.rejected.append(Rejection(index, *reason, refused_type(event_type, context)))
@@ -124,10 +125,10 @@ def _event(item: Any, index: int, ahead: int, context: Context) -> Event:
         click_target=data.click_target,
         click_category=data.click_category,
         page_type=data.page_type,
-        metadata=rules.pack_metadata(event_type, _metadata(data, item["data"]), context.settings),
+        metadata=limits.pack_metadata(event_type, _metadata(data, item["data"]), context.settings),
         utm=utm,
     )
-    rules.refuse_nul(astuple(event), event.metadata)
+    limits.refuse_nul(astuple(event), event.metadata)
     return event
 
 

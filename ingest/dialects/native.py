@@ -14,6 +14,7 @@ from msgspec.structs import astuple
 
 from ingest import rules
 from ingest.rules import Context, Parsed, Rejection
+from schema import limits
 from schema.errors import InvalidBody, InvalidEvent, TooLarge
 from schema.event import Event, derived_id, new_id
 
@@ -118,7 +119,7 @@ def parse(found: list[Any], sent_at: Any, context: Context, may_hold_nul: bool) 
         try:
             event = _read(item, index, ahead, context)
             if may_hold_nul:
-                rules.refuse_nul(astuple(event), event.metadata)
+                limits.refuse_nul(astuple(event), event.metadata)
             events.append(event)
         except InvalidEvent as refusal:
             rejected.append(Rejection(index, refusal.code, refusal.message, _type_of(item, context)))
@@ -144,7 +145,7 @@ def _event(wire: NativeEvent, ahead: int, context: Context) -> Event:
     event.occurred_at = rules.occurred_at(wire.client_timestamp, ahead, context)
     event.path, event.utm = rules.page(wire.page_url, wire.path)
     event.owner_code = wire.owner_code or wire.user_code
-    event.metadata = rules.pack_metadata(wire.event_type, wire.metadata, context.settings)
+    event.metadata = limits.pack_metadata(wire.event_type, wire.metadata, context.settings)
     return event
 
 
@@ -152,7 +153,7 @@ def _missing_id(item: Any, index: int, client_time: Any, context: Context) -> UU
     """Derived from the content where the client sent a time, so that a blind resend is the same event."""
     if client_time is None:
         return new_id(context.received_at)
-    return derived_id(context.site_id, "content", rules.as_json(item, context.settings), str(index))
+    return derived_id(context.site_id, "content", limits.as_json(item, context.settings), str(index))
 
 
 def _say(error: msgspec.ValidationError, item: Any) -> str:

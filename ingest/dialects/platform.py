@@ -1,46 +1,35 @@
 """Platform events: POST /rpc/emit_platform_event, as the SQL function of that name takes and answers them.
 
-In: the decoded body, its names with or without `p_`. Out: one canonical event without a visitor, and the category that
-its type gets if nobody registered it. Entity, data and unknown fields are kept in the metadata, as workers/outbox.py
-keeps those of events that are emitted in SQL.
+In: the decoded body, its names with or without `p_`. Out: one canonical event without a visitor, by the rules of
+schema/emitted.py as what is emitted in SQL, and the category of its type. Unknown fields are kept in the metadata.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from ingest import rules
-from ingest.dialect import Dialect, as_id, refused_type, told, with_unknown
-from ingest.dialects.native import Code
+from ingest.dialect import Dialect, as_id, refused_type, with_unknown
 from ingest.endpoint import Taken, decode
 from ingest.http import Answer, encode
 from ingest.rules import Context, Parsed, Rejection
+from schema import emitted, limits
+from schema.emitted import Emitted, Name
 from schema.errors import InvalidBody, InvalidEvent
 from schema.event import Batch, Event, new_id
 
-Name = Annotated[str, Meta(max_length=500)] | int
 
+class PlatformEvent(Emitted, kw_only=True):
+    """With an `event_id`, sending it again does not count twice."""
 
-class PlatformEvent(msgspec.Struct, kw_only=True):
-    """What an application did. With an `event_id`, sending it again does not count twice."""
-
-    event_type: Code
-    event_category: Literal["interaction", "transaction", "user_activity", "content"] | None = None
-    user_id: Name | None = None
-    entity_type: Name | None = None
-    entity_id: Name | None = None
-    event_data: Any = None
-    metadata: dict[str, Any] | None = None
     event_id: Name | None = None
     site_id: str | None = None
     write_key: str | None = None
 
 
 _FIELDS = frozenset(PlatformEvent.__struct_fields__)
-_KEPT = ("entity_type", "entity_id", "event_data", "event_category")
 
 
 def read(raw: bytes) -> Any:
@@ -60,7 +49,7 @@ def parse(root: dict[str, Any], context: Context) -> Parsed:
     except InvalidEvent as refusal:
         reason = refusal.code, refusal.message
     except msgspec.ValidationError as error:
-        reason = "invalid_field", told(error)
+        reason = "invalid_field", limits.told(error)
     return Parsed([], [Rejection(0, *reason, refused_type(root.get("event_type"), context))])
 
 
@@ -79,19 +68,8 @@ def _is_prefixed(name: str) -> bool:
 def _event(wire: PlatformEvent, root: dict[str, Any], context: Context) -> Event:
     if context.rule.strict:
         rules.check_type(wire.event_type, None, context)
-    metadata = with_unknown(wire, root)
-    for name in _KEPT:
-        if (value := getattr(wire, name)) is not None:
-            metadata[name if name not in metadata else f"event.{name}"] = value
-    event = Event(
-        event_id=as_id(context, "event", wire.event_id) or new_id(context.received_at),
-        event_type=wire.event_type,
-        occurred_at=context.received_at,
-        claimed_user=None if wire.user_id in (None, "") else str(wire.user_id),
-        metadata=rules.pack_metadata(wire.event_type, metadata, context.settings),
-    )
-    rules.refuse_nul((event.event_type, event.claimed_user), event.metadata)
-    return event
+    event_id = as_id(context, "event", wire.event_id) or new_id(context.received_at)
+    return emitted.event(wire, with_unknown(wire, root), event_id, context.received_at, context.settings)
 
 
 EMIT = Dialect(parse=parse, answer=answer, read=read)

@@ -14,11 +14,12 @@ from msgspec import Meta
 from starlette.types import Scope
 
 from ingest import rules
-from ingest.dialect import Dialect, Headers, as_id, content_id, refused_type, told, with_unknown
+from ingest.dialect import Dialect, Headers, as_id, content_id, refused_type, with_unknown
 from ingest.dialects.native import Address, Code, Text
 from ingest.endpoint import Taken
 from ingest.http import Answer, encode
 from ingest.rules import Context, Parsed, Rejection
+from schema import limits
 from schema.errors import InvalidBody, InvalidEvent
 from schema.event import Event
 
@@ -65,7 +66,7 @@ def parse(root: dict[str, Any], context: Context) -> Parsed:
     except InvalidEvent as refusal:
         reason = refusal.code, refusal.message
     except msgspec.ValidationError as error:
-        reason = "invalid_field", told(error)
+        reason = "invalid_field", limits.told(error)
     return Parsed([], [Rejection(0, *reason, refused_type(root.get("event_type"), context))])
 
 
@@ -88,9 +89,9 @@ def _event(root: dict[str, Any], context: Context) -> Event:
         occurred_at=_time(wire.timestamp, context),
         path=wire.path or "/",
         claimed_user=ANONYMOUS if wire.user_id in (None, "") else str(wire.user_id),
-        metadata=rules.pack_metadata(wire.event_type, metadata, context.settings),
+        metadata=limits.pack_metadata(wire.event_type, metadata, context.settings),
     )
-    rules.refuse_nul((event.event_type, event.path, event.claimed_user), event.metadata)
+    limits.refuse_nul((event.event_type, event.path, event.claimed_user), event.metadata)
     return event
 
 

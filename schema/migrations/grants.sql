@@ -54,7 +54,8 @@ BEGIN
     FOR one IN
         SELECT oid FROM pg_proc
         WHERE pronamespace = 'public'::regnamespace AND proname IN (
-            'ensure_month', 'ensure_request_month', 'emit_platform_event', 'get_pending_events', 'mark_event_processed')
+            'ensure_month', 'ensure_request_month', 'emit_platform_event', 'write_platform_event',
+            'get_pending_events', 'mark_event_processed')
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', one);
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO tripstream_writer', one);

@@ -1,34 +1,31 @@
 -- From the outbox to the queue, and back how it went.
 
--- name: take_due
--- Leases what is due, oldest first, with its metadata as the accept path packs it, and why it can be no event; null: it
--- can. Types and sites are as the registry has them for the accept path.
-SELECT o.event_id, o.site_id, o.event_type, o.event_category, o.user_id,
-    (extract(epoch FROM o.created_at) * 1000000)::bigint AS created_at, nullif(packed.metadata, '{}') AS metadata,
-    CASE
-        WHEN s.site_id IS NULL THEN 'site_id: there is no site ' || o.site_id
-        WHEN length(o.event_type) NOT BETWEEN 1 AND 100 THEN 'event_type: must have 1 to 100 characters'
-        WHEN o.event_category <> ALL (enum_range(NULL::event_category)::text[])
-            THEN 'event_category: must be one of ' || array_to_string(enum_range(NULL::event_category), ', ')
-        WHEN s.strict AND NOT EXISTS (SELECT FROM event_types AS t WHERE t.event_type = o.event_type AND t.seeded
-                                      AND t.event_type <> 'unregistered')
-            THEN 'event_type: this site takes registered event types only, not ' || o.event_type
-        WHEN length(o.user_id) > 500 THEN 'user_id: may have 500 characters'
-        WHEN octet_length(packed.metadata) > %(metadata_bytes_max)s
-            THEN 'metadata: may have ' || %(metadata_bytes_max)s::int || ' bytes with entity and data'
-        WHEN o.created_at < now() - make_interval(days => %(days)s) THEN 'created_at: too long ago'
-        WHEN o.event_type = 'trip_dwell' AND dwell_ms(o.metadata) IS NULL
-            THEN 'metadata: trip_dwell needs duration_seconds, a number of seconds from 0'
-    END AS refusal
-FROM get_pending_events(%(limit)s) AS o
+-- name: lease
+-- Leases what is due; reading is another statement, so that no row can undo the lease.
+SELECT event_id FROM get_pending_events(%(limit)s)
+
+-- name: read
+-- Leased rows, oldest first, as JSON, with what their site and the registry say as the accept path has them. A row that is
+-- larger than any event is left out; how large it is, is seen without unpacking it. No time: it is not finite.
+WITH small AS MATERIALIZED (
+    SELECT event_id, site_id, event_type, created_at, jsonb_build_object(
+        'event_type', event_type, 'event_category', event_category, 'user_id', user_id, 'entity_type', entity_type,
+        'entity_id', entity_id, 'event_data', event_data, 'metadata', metadata)::text AS emitted
+    FROM event_outbox
+    WHERE event_id = ANY(%(event_ids)s)
+        AND octet_length(site_id) + octet_length(event_type) + pg_column_size(metadata)
+            + coalesce(octet_length(event_category), 0) + coalesce(octet_length(user_id), 0)
+            + coalesce(octet_length(entity_type), 0) + coalesce(octet_length(entity_id), 0)
+            + coalesce(pg_column_size(event_data), 0) <= %(bytes_max)s
+)
+SELECT o.event_id, o.site_id, s.strict, o.emitted,
+    EXISTS (SELECT FROM event_types AS t WHERE t.event_type = o.event_type AND t.seeded AND t.event_type <> 'unregistered')
+        AS registered,
+    CASE WHEN isfinite(o.created_at) THEN (extract(epoch FROM least(o.created_at, now())) * 1000000)::bigint END
+        AS created_at
+FROM small AS o
 LEFT JOIN sites AS s USING (site_id)
-CROSS JOIN LATERAL (
-    SELECT (o.metadata || coalesce(
-        jsonb_object_agg(CASE WHEN o.metadata ? name THEN 'event.' || name ELSE name END, value)
-            FILTER (WHERE value <> 'null'), '{}'))::text AS metadata
-    FROM (VALUES ('entity_type', to_jsonb(o.entity_type)), ('entity_id', to_jsonb(o.entity_id)),
-                 ('event_data', o.event_data), ('event_category', to_jsonb(o.event_category))) AS kept (name, value)
-) AS packed
+WHERE octet_length(o.emitted) <= %(bytes_max)s
 ORDER BY o.created_at, o.event_id
 
 -- name: mark

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -10,6 +13,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisDown
 
 from schema import stream
+from schema.settings import Settings
 from tests.workers.pipeline import Pipeline, pipeline
 from workers import outbox
 
@@ -147,14 +151,17 @@ def test_rows_wait_while_redis_is_nearly_full(pipe: Pipeline, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ("'x', p_site_id => 'nowhere'", "site_id: there is no site nowhere"),
-        ("'unheard.of', p_site_id => 'strict'", "event_type: this site takes registered event types only"),
-        ("'unregistered', p_site_id => 'strict', p_event_category => 'odd'", "event_category: must be one of"),
-        ("''", "event_type: must have 1 to 100 characters"),
-        ("repeat('x', 101)", "event_type: must have 1 to 100 characters"),
-        ("'x', p_user_id => repeat('x', 501)", "user_id: may have 500 characters"),
-        ("'x', p_event_data => to_jsonb(repeat('x', 40000))", "metadata: may have 32768 bytes"),
-        ("'trip_dwell'", "metadata: trip_dwell needs duration_seconds"),
+        ("'x', p_site_id => 'nowhere'", "unknown_site: There is no site 'nowhere'."),
+        ("'unheard.of', p_site_id => 'strict'", "unknown_event_type: This site takes registered event types only"),
+        ("'x', p_event_category => repeat('odd', 999)", "invalid_field: event_category: Invalid enum value 'oddodd"),
+        ("'x', p_event_data => to_jsonb(repeat('x', 40000))", "metadata_too_large: Metadata may have 32768 bytes"),
+        ("'x', p_event_data => to_jsonb(repeat('x', 2000000))", "metadata_too_large: Metadata may have 32768 bytes"),
+        ("repeat('x', 2000000), p_site_id => repeat('x', 2000000)", "metadata_too_large: Metadata may have 32768"),
+        (
+            "'x', p_event_data => (repeat('[', 3000) || repeat(']', 3000))::jsonb",
+            "metadata_too_deep: Metadata may nest 16",
+        ),
+        ("'trip_dwell'", "invalid_field: trip_dwell needs metadata.duration_seconds"),
     ],
 )
 def test_a_bad_row_is_tried_three_times_then_kept_as_failed_and_blocks_nobody(
@@ -176,10 +183,88 @@ def test_a_bad_row_is_tried_three_times_then_kept_as_failed_and_blocks_nobody(
     assert pipe.problems() == []
 
 
-def test_what_is_too_old_for_the_accept_window_is_bad(pipe: Pipeline) -> None:
+@pytest.mark.parametrize(("at", "moved"), [("now() - interval '401 days'", 0), ("'-infinity'", 0), ("'infinity'", 0),
+                                           ("'4714-11-24 BC'", 0), ("'294276-12-31'", 1)])  # fmt: skip
+def test_what_has_no_time_in_the_accept_window_is_bad_and_what_is_of_the_future_is_of_now(
+    pipe: Pipeline, at: str, moved: int
+) -> None:
     emit(pipe)
-    pipe.connection.execute("UPDATE event_outbox SET created_at = now() - interval '401 days'")
-    assert move(pipe) == (0, 1)
+    pipe.connection.execute(f"UPDATE event_outbox SET created_at = {at}")
+    emit(pipe)
+    assert move(pipe) == (1 + moved, 1 - moved)
+    drain(pipe)
+    assert pipe.value("SELECT count(*) FROM events WHERE occurred_at <= received_at") == 1 + moved
+
+
+def test_a_large_row_never_comes_to_the_worker(pipe: Pipeline) -> None:
+    """20 rows of 20 MB made it 782 MB larger; one that jsonb could not hold as one value stopped all."""
+    large = "'x', p_event_data => to_jsonb(repeat('x', {0})), p_metadata => jsonb_build_object('y', repeat('y', {0}))"
+    emitted = [emit(pipe, large.format(size)) for size in (200_000, 5_000_000)]
+    assert outbox._read(pipe.connection, emitted, pipe.settings)[0] == []
+    assert pipe.value(
+        "SELECT bool_and(pg_column_size(event_data) > 200000) FROM event_outbox"
+    )  # seen without unpacking
+
+
+def test_a_row_that_postgres_cannot_even_read_fails_alone(pipe: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    query = outbox._SQL["read"].replace("isfinite(", "1 / (o.event_type <> 'culprit')::int = 1 AND isfinite(")
+    monkeypatch.setattr(outbox, "_SQL", {**outbox._SQL, "read": query})
+    emit(pipe, "'culprit'")
+    for attempt in (1, 2, 3):
+        others = [emit(pipe) for _ in range(7)]
+        assert move(pipe) == (len(others), 1)
+        assert pipe.row("SELECT retry_count, error_message FROM event_outbox WHERE event_type = 'culprit'") == (
+            attempt,
+            "division by zero",
+        )
+        wait(pipe)
+    assert move(pipe) == (0, 0)
+    drain(pipe)
+    assert pipe.value("SELECT count(*) FROM events") == 21
+
+
+def test_numbers_stay_as_exact_as_they_were_emitted(pipe: Pipeline) -> None:
+    said = '{"price": 12345678901234567.10, "n": 123456789012345678901, "small": 0.0000000011}'
+    emit(pipe, f"'x', p_metadata => '{said}'")
+    move(pipe)
+    drain(pipe)
+    assert pipe.value("SELECT (metadata = %s)::text || (metadata ->> 'price') FROM events", said) == (
+        "true12345678901234567.10"
+    )
+
+
+def _be_killed_before_mark(settings: Settings) -> None:
+    def killed(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    outbox._mark = killed
+    with pipeline(settings) as pipe:
+        move(pipe)
+
+
+def test_a_worker_that_is_killed_between_append_and_mark_costs_nothing(pipe: Pipeline) -> None:
+    emitted = emit(pipe)
+    process = multiprocessing.get_context("spawn").Process(target=_be_killed_before_mark, args=(pipe.settings,))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert states(pipe) == [("processing", 0, None)]
+    drain(pipe)
+    assert pipe.rows("SELECT event_id FROM events") == [(emitted,)]
+    wait(pipe)
+    assert move(pipe) == (1, 0)
+    drain(pipe)
+    assert pipe.rows("SELECT event_id FROM events") == [(emitted,)]
+    assert states(pipe) == [("processed", 0, None)]
+    assert pipe.problems() == []
+
+
+def test_no_count_of_tries_can_stop_the_marks_of_others(pipe: Pipeline) -> None:
+    emit(pipe, "''")
+    pipe.connection.execute("UPDATE event_outbox SET retry_count = 2147483647")
+    emit(pipe)
+    assert move(pipe) == (1, 1)
+    assert states(pipe)[0][:2] == ("failed", 3)
 
 
 def test_the_chore_moves_all_that_is_due_and_forgets_what_was_done_a_week_ago(pipe: Pipeline) -> None:

@@ -13,49 +13,72 @@ CREATE TABLE event_outbox (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     processing_status text NOT NULL DEFAULT 'pending'  -- processed and completed are two words for done
         CHECK (processing_status IN ('pending', 'processing', 'processed', 'completed', 'failed')),
-    retry_count integer NOT NULL DEFAULT 0,
+    retry_count integer NOT NULL DEFAULT 0 CHECK (retry_count >= 0),
     error_message text,
     due_at timestamptz NOT NULL DEFAULT now(),  -- when it may be taken, or taken again; when it was done
     processed_at timestamptz
 );
+-- Not compressed, so that a row's size is known before it is unpacked.
+ALTER TABLE event_outbox ALTER COLUMN event_data SET STORAGE EXTERNAL, ALTER COLUMN metadata SET STORAGE EXTERNAL;
 CREATE INDEX event_outbox_status ON event_outbox (processing_status, due_at);
 -- In order of time over both statuses, which the other index is not: it would be sorted whole for each hundred.
 CREATE INDEX event_outbox_due ON event_outbox (due_at) WHERE processing_status IN ('pending', 'processing');
 
--- Writes one event in the caller's transaction. Runs as its owner, so that an application needs no more than EXECUTE.
+-- Writes one event in the caller's transaction. Runs as its owner, so that an application needs no right to the table.
+CREATE FUNCTION write_platform_event(text, text, text, text, text, jsonb, jsonb, text)
+    RETURNS uuid LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+BEGIN ATOMIC
+    INSERT INTO event_outbox (event_type, event_category, user_id, entity_type, entity_id, event_data, metadata, site_id)
+    VALUES ($1, $2, $3, $4, $5, $6, coalesce($7, '{}'), $8)
+    RETURNING event_id;
+END;
+
+-- What applications call. An entity's id is of any type; a literal is text. These run as whoever calls them: a type of
+-- the caller's own may have a cast to text of its own, which must not run as the owner.
 CREATE FUNCTION emit_platform_event(
     p_event_type text,
     p_event_category text DEFAULT NULL,
     p_user_id text DEFAULT NULL,
     p_entity_type text DEFAULT NULL,
-    p_entity_id text DEFAULT NULL,
+    p_entity_id anycompatible DEFAULT NULL::text,
     p_event_data jsonb DEFAULT NULL,
     p_metadata jsonb DEFAULT NULL,
     p_site_id text DEFAULT 'default'
-) RETURNS uuid LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
-BEGIN ATOMIC
-    INSERT INTO event_outbox (site_id, event_type, event_category, user_id, entity_type, entity_id, event_data, metadata)
-    VALUES (p_site_id, p_event_type, p_event_category, p_user_id, p_entity_type, p_entity_id, p_event_data,
-            coalesce(p_metadata, '{}'))
-    RETURNING event_id;
-END;
+) RETURNS uuid LANGUAGE sql SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT write_platform_event(p_event_type, p_event_category, p_user_id, p_entity_type, p_entity_id::text, p_event_data,
+                                p_metadata, p_site_id);
+$$;
 
--- The same for ids that are UUIDs, which Postgres would not cast by itself. Without defaults: a call with fewer
--- arguments would fit both.
+-- The same for users' ids that are UUIDs, which Postgres would not cast by itself. A parameter without a default cannot
+-- come after one that has some, so there are two: where type and category are given by their places,
+CREATE FUNCTION emit_platform_event(
+    text,
+    text,
+    p_user_id uuid,
+    p_entity_type text DEFAULT NULL,
+    p_entity_id anycompatible DEFAULT NULL::text,
+    p_event_data jsonb DEFAULT NULL,
+    p_metadata jsonb DEFAULT NULL,
+    p_site_id text DEFAULT 'default'
+) RETURNS uuid LANGUAGE sql SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT write_platform_event($1, $2, p_user_id::text, p_entity_type, p_entity_id::text, p_event_data, p_metadata,
+                                p_site_id);
+$$;
+
+-- and where they are named. No call fits both: the first has no such names, the second has the user in second place.
 CREATE FUNCTION emit_platform_event(
     p_event_type text,
-    p_event_category text,
     p_user_id uuid,
-    p_entity_type text,
-    p_entity_id uuid,
+    p_event_category text DEFAULT NULL,
+    p_entity_type text DEFAULT NULL,
+    p_entity_id anycompatible DEFAULT NULL::text,
     p_event_data jsonb DEFAULT NULL,
     p_metadata jsonb DEFAULT NULL,
     p_site_id text DEFAULT 'default'
-) RETURNS uuid LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
-BEGIN ATOMIC
-    SELECT emit_platform_event(p_event_type, p_event_category, p_user_id::text, p_entity_type, p_entity_id::text,
-                               p_event_data, p_metadata, p_site_id);
-END;
+) RETURNS uuid LANGUAGE sql SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT write_platform_event(p_event_type, p_event_category, p_user_id::text, p_entity_type, p_entity_id::text,
+                                p_event_data, p_metadata, p_site_id);
+$$;
 
 -- Takes what is due for 30 seconds: whoever dies meanwhile leaves it to the next caller. Two callers never get the same.
 CREATE FUNCTION get_pending_events(p_limit integer DEFAULT 100) RETURNS SETOF event_outbox
@@ -81,7 +104,7 @@ BEGIN
     UPDATE event_outbox SET
         processing_status = CASE WHEN p_status <> 'failed' THEN p_status
                                  WHEN retry_count >= 2 THEN 'failed' ELSE 'pending' END,
-        retry_count = retry_count + (p_status = 'failed')::int,
+        retry_count = CASE WHEN p_status = 'failed' THEN least(retry_count, 2) + 1 ELSE retry_count END,
         due_at = clock_timestamp() + CASE WHEN p_status = 'failed' AND retry_count < 2
                                           THEN interval '10 seconds' * 2 ^ retry_count ELSE interval '0' END,
         error_message = CASE WHEN p_status = 'failed' THEN coalesce(p_error, 'no reason given') END,
@@ -96,7 +119,7 @@ DECLARE
     one regprocedure;
 BEGIN
     FOR one IN SELECT oid FROM pg_proc WHERE pronamespace = 'public'::regnamespace
-        AND proname IN ('emit_platform_event', 'get_pending_events', 'mark_event_processed')
+        AND proname IN ('emit_platform_event', 'write_platform_event', 'get_pending_events', 'mark_event_processed')
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', one);
     END LOOP;
