@@ -194,6 +194,7 @@ def test_only_who_may_read_the_site_learns_of_its_batches(settings: Settings, pi
     settings = settings.model_copy(update={"admin_key": type(settings.admin_key)("s3cret")})
     mine, sent = key_of(pipe, "mine", "read"), pipe.send(canonical(1), site_id="mine")
     others, writes = key_of(pipe, "others", "read"), key_of(pipe, "mine", "write")
+    admin, others_admin = key_of(pipe, "mine", "admin"), key_of(pipe, "others", "admin")
     with serving(settings) as server:
 
         def status(key: str | None, batch_id: object = sent, host: str = "203.0.113.7") -> tuple[int, Any]:
@@ -201,7 +202,8 @@ def test_only_who_may_read_the_site_learns_of_its_batches(settings: Settings, pi
             answer = server.request("GET", PATH, host=host, params={"batch_id": str(batch_id)}, headers=headers)
             return answer.status_code, answer.json().get("code")
 
-        assert status(mine) == status("s3cret") == (200, None)
+        assert status(mine) == status(admin) == status("s3cret") == (200, None)
+        assert status(others_admin) == (404, "not_found")
         assert status(others) == status(others, uid(4, 12345)) == (404, "not_found")
         assert status(None, host="127.0.0.1") == (404, "not_found")  # this machine reads the demo site
         assert status(None)[0] == status("nonsense")[0] == 401
