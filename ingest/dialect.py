@@ -154,4 +154,4 @@ def _quarantine(item: Any, index: int, code: str, message: str, context: Context
         sent = b'"nested too deeply"'
     sent = sent.replace(b"\\u0000", b"\\ufffd")  # Postgres refuses it in jsonb
     event_id = derived_id(context.site_id, "quarantined", sent, str(index))
-    return Quarantined(event_id, code, message[:_TEXT_MAX], sent.decode())
+    return Quarantined(event_id, code, message[:_TEXT_MAX], sent.decode(), index)

@@ -29,7 +29,7 @@ from schema.event import Batch, Event, Refused, Verified, new_id, now
 from schema.stream import Packed
 
 _USER_AGENT_MAX = 500
-_REFUSED_MAX, _MESSAGE_MAX = 100, 300
+_TOLD_MAX, _MESSAGE_MAX = 100, 300  # of a request's refusals, those that say in full what is wrong
 logger = logging.getLogger("tripstream.ingest")
 
 
@@ -120,7 +120,8 @@ def take(batch: Batch, lanes: int, rejected: Sequence[Rejection] = ()) -> Taken:
     also where nothing was accepted."""
     packed = None
     if rejected:
-        batch.refused = [Refused(r.at, r.code, _text(r.message), r.event_type) for r in rejected[:_REFUSED_MAX]]
+        told = [_text(r.message) if n < _TOLD_MAX else "" for n, r in enumerate(rejected)]
+        batch.refused = [Refused(r.at, r.code, why, r.event_type) for r, why in zip(rejected, told, strict=True)]
     if batch.accepted or rejected:
         first = batch.events[0].anonymous_id if batch.events else None
         visitor = first.bytes if first else batch.batch_id.bytes

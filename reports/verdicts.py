@@ -27,7 +27,7 @@ _FIRST_LOOK, _EVER, _NEAR = timedelta(hours=1), timedelta(days=4000), timedelta(
 
 
 class Verdict(NamedTuple):
-    """One event. `at` is its place in the batch, of a stored one only where the receipt had to say something of it:
+    """One event. `at` is its place in the request, of a stored one only where the receipt had to say something of it:
     rows do not keep it. `reason`: why it is a bot, dead or refused, or what does not fit its schema."""
 
     at: int | None
@@ -148,16 +148,17 @@ def _queued(waiting: Entry) -> Verdicts:
 
 
 def _waiting(batch: Batch) -> list[Verdict]:
+    places = batch.places
     events = [
         Verdict(
-            index, str(e.event_id), e.event_type, "queued", None, _moment(e.occurred_at),
+            at, str(e.event_id), e.event_type, "queued", None, _moment(e.occurred_at),
             str(e.anonymous_id) if e.anonymous_id else e.claimed_user, e.path,
         )
-        for index, e in enumerate(batch.events)
+        for at, e in zip(places, batch.events, strict=False)
     ]  # fmt: skip
-    unfit = enumerate(batch.quarantined, len(events))
-    events += [Verdict(index, str(q.event_id), None, "queued", f"{q.code}: {q.message}") for index, q in unfit]
-    return events + [Verdict(r.at, None, r.event_type, "refused", f"{r.code}: {r.message}") for r in batch.refused]
+    events += [Verdict(q.at, str(q.event_id), None, "queued", f"{q.code}: {q.message}") for q in batch.quarantined]
+    events += [Verdict(r.at, None, r.event_type, "refused", f"{r.code}: {r.message}") for r in batch.refused]
+    return sorted(events, key=lambda event: event.at or 0)
 
 
 def _moment(at: int) -> datetime:

@@ -40,9 +40,9 @@ def test_what_is_no_id_is_refused(value: Any) -> None:
 def test_a_bad_item_is_quarantined_with_the_same_id_each_time_and_its_neighbours_are_read() -> None:
     parsed = read_each(["page_view", 7, "a\0b", "click"], read, context())
     assert [event.event_type for event in parsed.events] == ["page_view", "click"]
-    assert [(one.code, one.sent) for one in parsed.quarantined] == [
-        ("invalid_field", "7"),
-        ("nul_character", '"a\\ufffdb"'),
+    assert [(one.at, one.code, one.sent) for one in parsed.quarantined] == [
+        (1, "invalid_field", "7"),
+        (2, "nul_character", '"a\\ufffdb"'),
     ]
     assert parsed.quarantined == read_each(["page_view", 7, "a\0b"], read, context()).quarantined
 
