@@ -25,7 +25,7 @@ from ingest.rates import spend
 from ingest.rules import Context, Rejection
 from schema import stream
 from schema.errors import InvalidBody
-from schema.event import Batch, Event, Refused, Verified, new_id, now
+from schema.event import Batch, Event, Refused, Verified, new_id, now, without_nul
 from schema.stream import Packed
 
 _USER_AGENT_MAX = 500
@@ -131,7 +131,7 @@ def take(batch: Batch, lanes: int, rejected: Sequence[Rejection] = ()) -> Taken:
 
 def _text(message: str) -> str:
     """What a receipt, which is jsonb, can hold of it."""
-    return message[:_MESSAGE_MAX].replace("\0", "\ufffd")
+    return without_nul(message[:_MESSAGE_MAX])
 
 
 async def commit(to: GroupCommit, taken: Taken) -> None:

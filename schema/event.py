@@ -160,6 +160,11 @@ def derived_id(site_id: str, *parts: bytes | str) -> UUID:
     return UUID(bytes=digest[:16], version=5)
 
 
+def without_nul(text: str) -> str:
+    """What Postgres can hold of it: text and jsonb refuse U+0000."""
+    return text.replace("\0", "\ufffd")
+
+
 def as_json(event: Event) -> bytes:
     """The event as a JSON object with field names, for people: dead letters are shown and patched in this form."""
     fields = {f: value for f in EVENT_FIELDS if (value := getattr(event, f)) is not None}

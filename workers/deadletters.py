@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 
 from schema.db import Connection
 from schema.errors import InvalidEvent, NotFound
-from schema.event import MICROSECOND, Batch, Event, as_json, from_json
+from schema.event import MICROSECOND, Batch, Event, Verified, as_json, from_json
 from schema.settings import Settings
 from schema.sql import load
 from workers.copying import make_tables
@@ -138,6 +138,8 @@ def _staged(letter: dict[str, Any]) -> Staged | None:
         return None
     event = from_json(letter["raw"])
     shared = letter["shared"] or {}
+    if claims := shared.get("verified"):
+        shared["verified"] = Verified(**claims)
     batch = Batch(
         site_id=letter["site_id"],
         batch_id=letter["batch_id"],

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from schema.entry import Entry
-from schema.event import Batch
+from schema.event import Batch, without_nul
 from workers.fits import Warned
 from workers.resolve import Staged
 
@@ -45,8 +45,8 @@ def verdicts(new: Sequence[Entry], repeated: Repeated, dead: Dead, unfit: Unfit)
         found[batch_id].append({"index": None if ordinal is None else places[batch_id][ordinal]} | verdict)
     for entry in new:
         for refused in entry.batch.refused if entry.batch else ():
-            reason = _text(f"{refused.code}: {refused.message}")
-            told = {"verdict": "refused", "reason": reason, "event_type": _text(refused.event_type)}
+            reason = without_nul(f"{refused.code}: {refused.message}")
+            told = {"verdict": "refused", "reason": reason, "event_type": without_nul(refused.event_type)}
             found[entry.batch_id].append({"index": refused.at} | told)
     return found
 
@@ -65,9 +65,9 @@ def _verdicts(repeated: Repeated, dead: Dead, unfit: Unfit) -> Iterator[tuple[UU
         yield s.batch.batch_id, at, {"verdict": "duplicate"} | _named(s.batch, at)
     for entry, ordinal, poison in dead:
         named = _named(entry.batch, ordinal) if entry.batch and ordinal is not None else {}
-        yield entry.batch_id, ordinal, {"verdict": "dead", "reason": _text(poison.reason)} | named
+        yield entry.batch_id, ordinal, {"verdict": "dead", "reason": without_nul(poison.reason)} | named
     for at, s, why in unfit:
-        yield s.batch.batch_id, at, {"verdict": "stored", "reason": _text(why)} | _named(s.batch, at)
+        yield s.batch.batch_id, at, {"verdict": "stored", "reason": without_nul(why)} | _named(s.batch, at)
 
 
 def _named(batch: Batch, at: int) -> dict[str, str]:
@@ -75,9 +75,4 @@ def _named(batch: Batch, at: int) -> dict[str, str]:
     if at >= len(batch.events):
         return {"event_id": str(batch.quarantined[at - len(batch.events)].event_id)}
     event = batch.events[at]
-    return {"event_id": str(event.event_id), "event_type": _text(event.event_type[:_TYPE_MAX])}
-
-
-def _text(text: str) -> str:
-    """jsonb refuses U+0000, of which some of them died."""
-    return text.replace("\0", "\ufffd")
+    return {"event_id": str(event.event_id), "event_type": without_nul(event.event_type[:_TYPE_MAX])}
