@@ -26,6 +26,10 @@ _SQL = load("verdicts")
 _FIRST_LOOK, _EVER, _NEAR = timedelta(hours=1), timedelta(days=4000), timedelta(seconds=5)
 
 
+Letters = dict[int, tuple[str, str]]
+"""What became of one batch's letters, and which event each was in the end, by its place."""
+
+
 class Verdict(NamedTuple):
     """One event. `at` is its place in the request, of a stored one only where the receipt had to say something of it:
     rows do not keep it. `reason`: why it is a bot, dead or refused, or what does not fit its schema."""
@@ -85,10 +89,10 @@ def _drained(connection: Connection, batch_id: UUID, site_id: str | None) -> Ver
 def _told(connection: Connection, receipts: list[Any]) -> list[Verdicts]:
     ids = [receipt.batch_id for receipt in receipts]
     stored = _stored(connection, receipts)
-    letters: defaultdict[UUID, dict[str, str]] = defaultdict(dict)
+    letters: defaultdict[UUID, Letters] = defaultdict(dict)
     if any(verdict["verdict"] == "dead" for receipt in receipts for verdict in receipt.verdicts or ()):
         for row in _rows(connection, "letters", {"batch_ids": ids}):
-            letters[row.batch_id][str(row.event_id)] = row.state
+            letters[row.batch_id][row.place] = (row.state, str(row.event_id))
     return [_verdicts(receipt, stored[receipt.batch_id], letters[receipt.batch_id]) for receipt in receipts]
 
 
@@ -116,13 +120,13 @@ def _near(receipts: Iterable[Any]) -> list[list[Any]]:
     return found
 
 
-def _verdicts(receipt: Any, stored: dict[str, Any], letters: dict[str, str]) -> Verdicts:
+def _verdicts(receipt: Any, stored: dict[str, Any], letters: Letters) -> Verdicts:
     """The receipt's verdicts, brought up to date by what was replayed since, then the rows that it says nothing of."""
     rows = dict(stored)
     events = []
     for said in receipt.verdicts or ():
         at, event_id, verdict, reason = said["index"], said.get("event_id"), said["verdict"], said.get("reason")
-        state = letters.get(event_id) if verdict == "dead" else None
+        state, event_id = letters.get(at, (None, event_id)) if verdict == "dead" else (None, event_id)
         if (verdict == "stored" or state == "replayed") and (row := rows.pop(event_id, None)) is not None:
             events.append(_of_row(row, at, None if state else reason))
         elif state == "duplicate":

@@ -88,12 +88,12 @@ def open_ids(connection: Connection, site_id: str | None = None) -> list[int]:
 def replay(connection: Connection, ids: Sequence[int], settings: Settings) -> list[Replay]:
     """Store these events after all, one transaction each."""
     make_tables(connection)
+    dictionaries = Dictionaries()  # of all of them: it compiles every schema
     with lane_lock(connection, REPLAYS, wait=True):
-        return [_replay(connection, dead_letter_id, settings) for dead_letter_id in ids]
+        return [_replay(connection, dead_letter_id, dictionaries, settings) for dead_letter_id in ids]
 
 
-def _replay(connection: Connection, dead_letter_id: int, settings: Settings) -> Replay:
-    dictionaries = Dictionaries()
+def _replay(connection: Connection, dead_letter_id: int, dictionaries: Dictionaries, settings: Settings) -> Replay:
     try:
         seen = show(connection, dead_letter_id)
         staged = _staged(seen)

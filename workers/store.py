@@ -110,7 +110,8 @@ def store_entries(
     requests.store(connection, asked_in(new, poisoned), dictionaries)
     write(connection, fresh, dictionaries, settings)
     if dead:  # one by one took 0.17 ms each, and somebody's SDK may send 50,000 that are none
-        letters = [_letter(entry, at, poison) for entry, at, poison in dead]
+        places = receipts.places_of(new)
+        letters = [_letter(entry, at, poison, places) for entry, at, poison in dead]
         connection.execute(_SQL["bury"], {name: [letter[name] for letter in letters] for name in letters[0]})
     unfit = [(*candidates[key], why) for key, why in warned.items() if key in candidates]
     per_site = _settle(connection, new, repeated, dead, unfit)
@@ -208,13 +209,14 @@ def _settle(
     return per_site
 
 
-def _letter(entry: Entry, ordinal: int | None, poison: Poison) -> dict[str, Any]:
+def _letter(entry: Entry, ordinal: int | None, poison: Poison, places: receipts.Places) -> dict[str, Any]:
     batch = entry.batch
     event_id, raw = _as_letter(batch, ordinal) if batch and ordinal is not None else (None, entry.payload)
     return {
         "site_id": entry.site_id,
         "batch_id": entry.batch_id,
         "event_id": event_id,
+        "place": None if ordinal is None or batch is None else places[entry.batch_id][ordinal],
         "received_at": moment(_received(entry)),
         "events": _size(entry, ordinal),
         "raw": raw,

@@ -30,5 +30,5 @@ ORDER BY e.received_at, e.occurred_at, e.event_id
 
 -- name: letters
 -- Dead letters of these batches that are dead no more.
-SELECT batch_id, event_id, state FROM dead_letters
-WHERE batch_id = ANY(%(batch_ids)s) AND state <> 'dead' AND event_id IS NOT NULL
+SELECT batch_id, place, event_id, state FROM dead_letters
+WHERE batch_id = ANY(%(batch_ids)s) AND state <> 'dead' AND place IS NOT NULL
