@@ -7,7 +7,7 @@ Reads only. A batch that is drained while it is being looked for is found on the
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -73,12 +73,21 @@ def of_batch(
     return _queued(waiting) if waiting and site_id in (None, waiting.site_id) else None
 
 
-def since(
-    connection: Connection, first: UUID, site_id: str | None, seen: Sequence[UUID] = (), limit: int = 500
-) -> list[Verdicts]:
-    """The newest drained batches from the id `first` on, which are not among `seen`; oldest first."""
+def newest(connection: Connection, first: UUID, site_id: str | None, limit: int) -> list[Verdicts]:
+    """The newest drained batches from the id `first` on, oldest first."""
+    return _told(connection, _rows(connection, "newest", {"from_id": first, "site_id": site_id, "limit": limit}))
+
+
+def since(connection: Connection, first: UUID, site_id: str | None, seen: Iterable[UUID], limit: int) -> list[Verdicts]:
+    """The first drained batches from the id `first` on which are not among `seen`, in the order of their ids."""
     asked = {"from_id": first, "site_id": site_id, "seen": list(seen), "limit": limit}
-    return _told(connection, _rows(connection, "receipts", asked))
+    return _told(connection, _rows(connection, "since", asked))
+
+
+def ids_since(connection: Connection, first: UUID, site_id: str | None, limit: int) -> list[UUID]:
+    """The newest ids of batches from `first` on."""
+    rows = _rows(connection, "ids_since", {"from_id": first, "site_id": site_id, "limit": limit})
+    return [row.batch_id for row in rows]
 
 
 def _drained(connection: Connection, batch_id: UUID, site_id: str | None) -> Verdicts | None:

@@ -107,11 +107,12 @@ def test_the_newest_batches_come_oldest_first_and_none_twice(pipe: Pipeline) -> 
     for n in range(4):
         at = T0 + HOUR + n * MINUTE
         ids.append(pipe.send(canonical(n), batch_id=new_id(at), received_at=at))
-    found = verdicts.since(pipe.connection, UUID(int=0), None, limit=3)
+    found = verdicts.newest(pipe.connection, UUID(int=0), None, 3)
     assert [one.batch_id for one in found] == ids[1:]
     assert [len(one.events) for one in found] == [1, 1, 1]
-    assert [one.batch_id for one in verdicts.since(pipe.connection, ids[1], "default", ids[1:3])] == ids[3:]
-    assert verdicts.since(pipe.connection, UUID(int=0), "other") == []
+    assert [one.batch_id for one in verdicts.since(pipe.connection, ids[0], "default", ids[1:2], 2)] == [ids[0], ids[2]]
+    assert verdicts.since(pipe.connection, UUID(int=0), "other", [], 2) == []
+    assert verdicts.ids_since(pipe.connection, ids[1], "default", 2) == [ids[3], ids[2]]
 
 
 MANY = """
