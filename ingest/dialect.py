@@ -138,9 +138,8 @@ def refused_type(event_type: Any, context: Context) -> str:
 def _quarantine(item: Any, index: int, code: str, message: str, context: Context) -> Quarantined:
     """Resent, it gets the same id. What nests too deeply to be JSON again is kept as its type."""
     try:
-        sent = limits.as_json(item, context.settings)
+        sent = limits.without_escaped_nul(limits.as_json(item, context.settings).decode())
     except InvalidEvent:
-        sent = b'"nested too deeply"'
-    sent = sent.replace(b"\\u0000", b"\\ufffd")  # Postgres refuses it in jsonb
+        sent = '"nested too deeply"'
     event_id = derived_id(context.site_id, "quarantined", sent, str(index))
-    return Quarantined(event_id, code, message[:_TEXT_MAX], sent.decode())
+    return Quarantined(event_id, code, message[:_TEXT_MAX], sent, index)

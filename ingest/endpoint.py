@@ -25,11 +25,11 @@ from ingest.rates import spend
 from ingest.rules import Context, Rejection
 from schema import stream
 from schema.errors import InvalidBody
-from schema.event import Batch, Event, Refused, Verified, new_id, now
+from schema.event import Batch, Event, Refused, Verified, new_id, now, without_nul
 from schema.stream import Packed
 
 _USER_AGENT_MAX = 500
-_REFUSED_MAX, _MESSAGE_MAX = 100, 300
+_TOLD_MAX, _MESSAGE_MAX = 100, 300  # of a request's refusals, those that say in full what is wrong
 logger = logging.getLogger("tripstream.ingest")
 
 
@@ -120,7 +120,8 @@ def take(batch: Batch, lanes: int, rejected: Sequence[Rejection] = ()) -> Taken:
     also where nothing was accepted."""
     packed = None
     if rejected:
-        batch.refused = [Refused(r.at, r.code, _text(r.message), r.event_type) for r in rejected[:_REFUSED_MAX]]
+        told = [_text(r.message) if n < _TOLD_MAX else "" for n, r in enumerate(rejected)]
+        batch.refused = [Refused(r.at, r.code, why, r.event_type) for r, why in zip(rejected, told, strict=True)]
     if batch.accepted or rejected:
         first = batch.events[0].anonymous_id if batch.events else None
         visitor = first.bytes if first else batch.batch_id.bytes
@@ -130,7 +131,7 @@ def take(batch: Batch, lanes: int, rejected: Sequence[Rejection] = ()) -> Taken:
 
 def _text(message: str) -> str:
     """What a receipt, which is jsonb, can hold of it."""
-    return message[:_MESSAGE_MAX].replace("\0", "\ufffd")
+    return without_nul(message[:_MESSAGE_MAX])
 
 
 async def commit(to: GroupCommit, taken: Taken) -> None:

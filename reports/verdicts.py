@@ -7,7 +7,7 @@ Reads only. A batch that is drained while it is being looked for is found on the
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -26,8 +26,12 @@ _SQL = load("verdicts")
 _FIRST_LOOK, _EVER, _NEAR = timedelta(hours=1), timedelta(days=4000), timedelta(seconds=5)
 
 
+Letters = dict[int, tuple[str, str]]
+"""What became of one batch's letters, and which event each was in the end, by its place."""
+
+
 class Verdict(NamedTuple):
-    """One event. `at` is its place in the batch, of a stored one only where the receipt had to say something of it:
+    """One event. `at` is its place in the request, of a stored one only where the receipt had to say something of it:
     rows do not keep it. `reason`: why it is a bot, dead or refused, or what does not fit its schema."""
 
     at: int | None
@@ -69,12 +73,21 @@ def of_batch(
     return _queued(waiting) if waiting and site_id in (None, waiting.site_id) else None
 
 
-def since(
-    connection: Connection, first: UUID, site_id: str | None, seen: Sequence[UUID] = (), limit: int = 500
-) -> list[Verdicts]:
-    """The newest drained batches from the id `first` on, which are not among `seen`; oldest first."""
+def newest(connection: Connection, first: UUID, site_id: str | None, limit: int) -> list[Verdicts]:
+    """The newest drained batches from the id `first` on, oldest first."""
+    return _told(connection, _rows(connection, "newest", {"from_id": first, "site_id": site_id, "limit": limit}))
+
+
+def since(connection: Connection, first: UUID, site_id: str | None, seen: Iterable[UUID], limit: int) -> list[Verdicts]:
+    """The first drained batches from the id `first` on which are not among `seen`, in the order of their ids."""
     asked = {"from_id": first, "site_id": site_id, "seen": list(seen), "limit": limit}
-    return _told(connection, _rows(connection, "receipts", asked))
+    return _told(connection, _rows(connection, "since", asked))
+
+
+def ids_since(connection: Connection, first: UUID, site_id: str | None, limit: int) -> list[UUID]:
+    """The newest ids of batches from `first` on."""
+    rows = _rows(connection, "ids_since", {"from_id": first, "site_id": site_id, "limit": limit})
+    return [row.batch_id for row in rows]
 
 
 def _drained(connection: Connection, batch_id: UUID, site_id: str | None) -> Verdicts | None:
@@ -85,10 +98,10 @@ def _drained(connection: Connection, batch_id: UUID, site_id: str | None) -> Ver
 def _told(connection: Connection, receipts: list[Any]) -> list[Verdicts]:
     ids = [receipt.batch_id for receipt in receipts]
     stored = _stored(connection, receipts)
-    letters: defaultdict[UUID, dict[str, str]] = defaultdict(dict)
+    letters: defaultdict[UUID, Letters] = defaultdict(dict)
     if any(verdict["verdict"] == "dead" for receipt in receipts for verdict in receipt.verdicts or ()):
         for row in _rows(connection, "letters", {"batch_ids": ids}):
-            letters[row.batch_id][str(row.event_id)] = row.state
+            letters[row.batch_id][row.place] = (row.state, str(row.event_id))
     return [_verdicts(receipt, stored[receipt.batch_id], letters[receipt.batch_id]) for receipt in receipts]
 
 
@@ -116,13 +129,13 @@ def _near(receipts: Iterable[Any]) -> list[list[Any]]:
     return found
 
 
-def _verdicts(receipt: Any, stored: dict[str, Any], letters: dict[str, str]) -> Verdicts:
+def _verdicts(receipt: Any, stored: dict[str, Any], letters: Letters) -> Verdicts:
     """The receipt's verdicts, brought up to date by what was replayed since, then the rows that it says nothing of."""
     rows = dict(stored)
     events = []
     for said in receipt.verdicts or ():
         at, event_id, verdict, reason = said["index"], said.get("event_id"), said["verdict"], said.get("reason")
-        state = letters.get(event_id) if verdict == "dead" else None
+        state, event_id = letters.get(at, (None, event_id)) if verdict == "dead" else (None, event_id)
         if (verdict == "stored" or state == "replayed") and (row := rows.pop(event_id, None)) is not None:
             events.append(_of_row(row, at, None if state else reason))
         elif state == "duplicate":
@@ -148,16 +161,17 @@ def _queued(waiting: Entry) -> Verdicts:
 
 
 def _waiting(batch: Batch) -> list[Verdict]:
+    places = batch.places
     events = [
         Verdict(
-            index, str(e.event_id), e.event_type, "queued", None, _moment(e.occurred_at),
+            at, str(e.event_id), e.event_type, "queued", None, _moment(e.occurred_at),
             str(e.anonymous_id) if e.anonymous_id else e.claimed_user, e.path,
         )
-        for index, e in enumerate(batch.events)
+        for at, e in zip(places, batch.events, strict=False)
     ]  # fmt: skip
-    unfit = enumerate(batch.quarantined, len(events))
-    events += [Verdict(index, str(q.event_id), None, "queued", f"{q.code}: {q.message}") for index, q in unfit]
-    return events + [Verdict(r.at, None, r.event_type, "refused", f"{r.code}: {r.message}") for r in batch.refused]
+    events += [Verdict(q.at, str(q.event_id), None, "queued", f"{q.code}: {q.message}") for q in batch.quarantined]
+    events += [Verdict(r.at, None, r.event_type, "refused", f"{r.code}: {r.message}") for r in batch.refused]
+    return sorted(events, key=lambda event: event.at or 0)
 
 
 def _moment(at: int) -> datetime:

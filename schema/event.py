@@ -8,7 +8,9 @@ addresses are fixed before it is queued, so a drain that runs twice writes the s
 from __future__ import annotations
 
 import hashlib
+import itertools
 import time
+from collections.abc import Sequence
 from random import getrandbits  # seeded anew after a fork; os.urandom is a system call, 4 µs of every request
 from typing import Any
 from uuid import UUID
@@ -58,16 +60,18 @@ class Event(msgspec.Struct, array_like=True, gc=False):
 
 class Quarantined(msgspec.Struct, array_like=True, gc=False):
     """What came for an event and is none, from a client that would drop its whole batch if it were refused. It counts
-    as accepted, and the drain keeps it as a dead letter. `sent` is JSON."""
+    as accepted, and the drain keeps it as a dead letter. `sent` is JSON, `at` its place in the request."""
 
     event_id: UUID
     code: str
     message: str
     sent: str
+    at: int
 
 
 class Refused(msgspec.Struct, array_like=True, gc=False):
-    """An event that the answer refused: not accepted, and in the receipt only so that it can be looked up."""
+    """An event that the answer refused: not accepted, and in the receipt only so that it can be looked up. `at` is its
+    place in the request."""
 
     at: int
     code: str
@@ -102,6 +106,17 @@ class Batch(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     def accepted(self) -> int:
         """How many events are promised with it."""
         return len(self.events) + len(self.quarantined)
+
+    @property
+    def places(self) -> Sequence[int]:
+        """The place in the request of each event, and then of each that is quarantined: events have the places that no
+        other has."""
+        if not self.refused and not self.quarantined:
+            return range(len(self.events))
+        unfit = [q.at for q in self.quarantined]
+        others = {*unfit, *(r.at for r in self.refused)}
+        free = (at for at in itertools.count() if at not in others)
+        return [*itertools.islice(free, len(self.events)), *unfit]
 
     def pack(self) -> bytes:
         """The entry's payload: MessagePack arrays, ids as 16 bytes."""
@@ -143,6 +158,11 @@ def derived_id(site_id: str, *parts: bytes | str) -> UUID:
     name = b"\x1f".join([site_id.encode(), *(p.encode() if isinstance(p, str) else p for p in parts)])
     digest = hashlib.sha1(NAMESPACE.bytes + name, usedforsecurity=False).digest()
     return UUID(bytes=digest[:16], version=5)
+
+
+def without_nul(text: str) -> str:
+    """What Postgres can hold of it: text and jsonb refuse U+0000."""
+    return text.replace("\0", "\ufffd")
 
 
 def as_json(event: Event) -> bytes:

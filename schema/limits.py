@@ -18,7 +18,7 @@ TOO_LARGE = "Metadata may have {} bytes as JSON."
 TOO_DEEP = "Metadata may nest {} levels."
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 _NO_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[^][{}"]+')
-_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")  # but not after an escaped backslash
 _encode = msgspec.json.Encoder(decimal_format="number").encode  # what Postgres kept has decimals
 
 
@@ -58,6 +58,11 @@ def refuse_nul(values: Iterable[Any], metadata: str | None = None) -> None:
     escaped = metadata is not None and "\\u0000" in metadata and _ESCAPED_NUL.search(metadata)
     if escaped or any(isinstance(value, str) and "\0" in value for value in values):
         raise InvalidEvent("nul_character", "Text may not hold the character U+0000.")
+
+
+def without_escaped_nul(json: str) -> str:
+    """JSON text that jsonb can hold."""
+    return _ESCAPED_NUL.sub(r"\1\\ufffd", json) if "\\u0000" in json else json
 
 
 def is_deeper(raw: bytes, levels: int) -> bool:

@@ -17,11 +17,10 @@ from psycopg.rows import dict_row
 from schema import fitting
 from schema.db import Connection
 from schema.errors import ConfigError
-from schema.event import EVENT_FIELDS
+from schema.event import CATEGORIES, EVENT_FIELDS
 from schema.sql import load
 from schema.stricter import stricter, takes_nothing
 
-CATEGORIES = ("interaction", "transaction", "user_activity", "content")
 _TYPE_MAX = 100
 _SQL = load("schemas")
 

@@ -6,7 +6,7 @@ In: receipts, asked for twice a second. Out: a line an event, or JSON lines; on 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from tripstream.site_commands import _postgres
 app = typer.Typer()
 _POLL_SECONDS = 0.5
 _LATE_MS = 10_000  # receipts are written in another order than their batches came
+_PAGE, _SEEN_MAX = 500, 50_000
 _DAY_MS = 86_400_000
 _COLOURS = {"stored": "green", "duplicate": "yellow", "bot": "yellow", "dead": "red", "refused": "red"}
 
@@ -38,25 +39,53 @@ def tail(
 
 
 def _batches(connection: Any, settings: Any, site_id: str | None, begin: int, follow: bool) -> Iterator[Any]:
-    """The last batches, then new ones for as long as they are wanted, each once. One that waits long in the queue gets
-    an older receipt than others have: the search begins before the oldest that waits."""
+    """The last batches, then new ones for as long as they are wanted, each once."""
     from reports import verdicts
 
     now_ms = time.time_ns() // 1_000_000
-    seen: dict[UUID, int] = {}
-    yield from verdicts.since(connection, _id_of(now_ms - _DAY_MS), site_id, limit=begin)
-    known = verdicts.since(connection, _id_of(_oldest(settings)), site_id) if follow else []
+    seen: set[UUID] = set()
+    if follow:
+        seen.update(verdicts.ids_since(connection, _id_of(_oldest(settings)), site_id, _SEEN_MAX))
+    for one in verdicts.newest(connection, _id_of(now_ms - _DAY_MS), site_id, begin):
+        seen.add(one.batch_id)
+        yield one
+    least = 0
     while follow:
-        seen |= {one.batch_id: one.batch_id.int >> 80 for one in known}
         time.sleep(_POLL_SECONDS)
-        floor = _oldest(settings)
-        seen = {batch_id: at for batch_id, at in seen.items() if at >= floor}
-        known = verdicts.since(connection, _id_of(floor), site_id, list(seen))
-        yield from known
+        least = max(least, _forget(seen, max(least, _oldest(settings))))
+        for one in _new(connection, site_id, seen, least):
+            seen.add(one.batch_id)
+            yield one
+
+
+def _new(connection: Any, site_id: str | None, seen: Collection[UUID], from_ms: int) -> Iterator[Any]:
+    """What was not seen yet, page by page until there is none."""
+    from reports import verdicts
+
+    first = _id_of(from_ms)
+    while page := verdicts.since(connection, first, site_id, [one for one in seen if one >= first], _PAGE):
+        yield from page
+        if len(page) < _PAGE:
+            return
+        first = page[-1].batch_id
+
+
+def _forget(seen: set[UUID], before_ms: int) -> int:
+    """Forget what is not asked for again, and what is too much: then what is older is not asked for either. Returns
+    from when on to ask."""
+    first = _id_of(before_ms)
+    seen.difference_update([one for one in seen if one < first])
+    if len(seen) <= _SEEN_MAX:
+        return before_ms
+    kept = sorted(seen)[-_SEEN_MAX:]
+    seen.intersection_update(kept)
+    typer.echo(f"more than {_SEEN_MAX} batches came since the oldest that waits: it is not shown", err=True)
+    return (kept[0].int >> 80) + 1
 
 
 def _oldest(settings: Any) -> int:
-    """Before what still waits, and before what was drained just now. Says so where something waits for long."""
+    """Before what still waits, which gets an older receipt than others have, and before what was drained just now. Says
+    so where something waits for long."""
     from reports import status
     from schema import stream
 

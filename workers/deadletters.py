@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 
 from schema.db import Connection
 from schema.errors import InvalidEvent, NotFound
-from schema.event import MICROSECOND, Batch, Event, as_json, from_json
+from schema.event import MICROSECOND, Batch, Event, Verified, as_json, from_json
 from schema.settings import Settings
 from schema.sql import load
 from workers.copying import make_tables
@@ -88,12 +88,12 @@ def open_ids(connection: Connection, site_id: str | None = None) -> list[int]:
 def replay(connection: Connection, ids: Sequence[int], settings: Settings) -> list[Replay]:
     """Store these events after all, one transaction each."""
     make_tables(connection)
+    dictionaries = Dictionaries()  # of all of them: it compiles every schema
     with lane_lock(connection, REPLAYS, wait=True):
-        return [_replay(connection, dead_letter_id, settings) for dead_letter_id in ids]
+        return [_replay(connection, dead_letter_id, dictionaries, settings) for dead_letter_id in ids]
 
 
-def _replay(connection: Connection, dead_letter_id: int, settings: Settings) -> Replay:
-    dictionaries = Dictionaries()
+def _replay(connection: Connection, dead_letter_id: int, dictionaries: Dictionaries, settings: Settings) -> Replay:
     try:
         seen = show(connection, dead_letter_id)
         staged = _staged(seen)
@@ -138,6 +138,8 @@ def _staged(letter: dict[str, Any]) -> Staged | None:
         return None
     event = from_json(letter["raw"])
     shared = letter["shared"] or {}
+    if claims := shared.get("verified"):
+        shared["verified"] = Verified(**claims)
     batch = Batch(
         site_id=letter["site_id"],
         batch_id=letter["batch_id"],

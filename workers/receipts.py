@@ -5,12 +5,12 @@ out. Out: verdicts by batch, small enough to keep: what is not named there was s
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from schema.entry import Entry
-from schema.event import Batch
+from schema.event import Batch, without_nul
 from workers.fits import Warned
 from workers.resolve import Staged
 
@@ -28,13 +28,26 @@ Repeated = Sequence[tuple[int, Staged]]
 Dead = Sequence[tuple[Entry, int | None, Poison]]
 Unfit = Sequence[tuple[int, Staged, str]]
 """Each with the event's ordinal in its batch; dead letters without one are whole entries."""
+Places = Mapping[UUID, Sequence[int]]
+"""By batch, each ordinal's place in the request, which is what a client knows."""
+
+
+def places_of(new: Sequence[Entry]) -> Places:
+    """The places of these entries' events."""
+    return {entry.batch_id: entry.batch.places for entry in new if entry.batch is not None}
 
 
 def verdicts(new: Sequence[Entry], repeated: Repeated, dead: Dead, unfit: Unfit) -> dict[UUID, list[dict[str, Any]]]:
-    """Verdicts by batch, of those that have any."""
+    """Verdicts by batch, of those that have any; `index` is the event's place in the request."""
     found: defaultdict[UUID, list[dict[str, Any]]] = defaultdict(list)
-    for batch_id, at, verdict in _verdicts(new, repeated, dead, unfit):
-        found[batch_id].append({"index": at} | verdict)
+    places = places_of(new)
+    for batch_id, ordinal, verdict in _verdicts(repeated, dead, unfit):
+        found[batch_id].append({"index": None if ordinal is None else places[batch_id][ordinal]} | verdict)
+    for entry in new:
+        for refused in entry.batch.refused if entry.batch else ():
+            reason = without_nul(f"{refused.code}: {refused.message}")
+            told = {"verdict": "refused", "reason": reason, "event_type": without_nul(refused.event_type)}
+            found[entry.batch_id].append({"index": refused.at} | told)
     return found
 
 
@@ -47,21 +60,14 @@ def warned(unfit: Unfit) -> Warned:
     return found
 
 
-def _verdicts(
-    new: Sequence[Entry], repeated: Repeated, dead: Dead, unfit: Unfit
-) -> Iterator[tuple[UUID, int | None, dict[str, str]]]:
+def _verdicts(repeated: Repeated, dead: Dead, unfit: Unfit) -> Iterator[tuple[UUID, int | None, dict[str, str]]]:
     for at, s in repeated:
         yield s.batch.batch_id, at, {"verdict": "duplicate"} | _named(s.batch, at)
-    for entry, place, poison in dead:
-        named = _named(entry.batch, place) if entry.batch and place is not None else {}
-        yield entry.batch_id, place, {"verdict": "dead", "reason": _text(poison.reason)} | named
+    for entry, ordinal, poison in dead:
+        named = _named(entry.batch, ordinal) if entry.batch and ordinal is not None else {}
+        yield entry.batch_id, ordinal, {"verdict": "dead", "reason": without_nul(poison.reason)} | named
     for at, s, why in unfit:
-        yield s.batch.batch_id, at, {"verdict": "stored", "reason": _text(why)} | _named(s.batch, at)
-    for entry in new:
-        for refused in entry.batch.refused if entry.batch else ():
-            reason = f"{refused.code}: {refused.message}"
-            told = {"verdict": "refused", "reason": _text(reason), "event_type": _text(refused.event_type)}
-            yield entry.batch_id, refused.at, told
+        yield s.batch.batch_id, at, {"verdict": "stored", "reason": without_nul(why)} | _named(s.batch, at)
 
 
 def _named(batch: Batch, at: int) -> dict[str, str]:
@@ -69,9 +75,4 @@ def _named(batch: Batch, at: int) -> dict[str, str]:
     if at >= len(batch.events):
         return {"event_id": str(batch.quarantined[at - len(batch.events)].event_id)}
     event = batch.events[at]
-    return {"event_id": str(event.event_id), "event_type": _text(event.event_type[:_TYPE_MAX])}
-
-
-def _text(text: str) -> str:
-    """jsonb refuses U+0000, of which some of them died."""
-    return text.replace("\0", "\ufffd")
+    return {"event_id": str(event.event_id), "event_type": without_nul(event.event_type[:_TYPE_MAX])}

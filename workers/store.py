@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 from schema.asked import Asked
 from schema.db import Connection
 from schema.entry import Entry
-from schema.event import Batch, as_json
+from schema.event import Batch, as_json, without_nul
 from schema.settings import Settings
 from schema.sql import load
 from workers import receipts, requests
@@ -110,7 +110,8 @@ def store_entries(
     requests.store(connection, asked_in(new, poisoned), dictionaries)
     write(connection, fresh, dictionaries, settings)
     if dead:  # one by one took 0.17 ms each, and somebody's SDK may send 50,000 that are none
-        letters = [_letter(entry, at, poison) for entry, at, poison in dead]
+        places = receipts.places_of(new)
+        letters = [_letter(entry, at, poison, places) for entry, at, poison in dead]
         connection.execute(_SQL["bury"], {name: [letter[name] for letter in letters] for name in letters[0]})
     unfit = [(*candidates[key], why) for key, why in warned.items() if key in candidates]
     per_site = _settle(connection, new, repeated, dead, unfit)
@@ -208,25 +209,34 @@ def _settle(
     return per_site
 
 
-def _letter(entry: Entry, ordinal: int | None, poison: Poison) -> dict[str, Any]:
+def _letter(entry: Entry, ordinal: int | None, poison: Poison, places: receipts.Places) -> dict[str, Any]:
     batch = entry.batch
     event_id, raw = _as_letter(batch, ordinal) if batch and ordinal is not None else (None, entry.payload)
-    shared = None
-    if batch:  # jsonb refuses U+0000, and a letter that cannot be kept would block its lane
-        texts = {"ip_prefix": batch.ip_prefix, "country": batch.country, "user_agent": batch.user_agent}
-        shared = {name: text and text.replace("\0", "\ufffd") for name, text in texts.items()}
     return {
         "site_id": entry.site_id,
         "batch_id": entry.batch_id,
         "event_id": event_id,
+        "place": None if ordinal is None or batch is None else places[entry.batch_id][ordinal],
         "received_at": moment(_received(entry)),
         "events": _size(entry, ordinal),
         "raw": raw,
-        "shared": msgspec.json.encode(shared).decode() if shared else None,
-        "reason": poison.reason,
+        "shared": msgspec.json.encode(_shared(batch)).decode() if batch else None,
+        "reason": without_nul(poison.reason),  # a letter that cannot be kept would block its lane
         "sqlstate": poison.sqlstate,
         "stream_id": entry.entry_id,
     }
+
+
+def _shared(batch: Batch) -> dict[str, Any]:
+    """What a replay needs of the letter's request. Whose token it was only where there was one."""
+    texts = {"ip_prefix": batch.ip_prefix, "country": batch.country, "user_agent": batch.user_agent}
+    if batch.category is not None:
+        texts["category"] = batch.category
+    found: dict[str, Any] = {name: text and without_nul(text) for name, text in texts.items()}
+    if batch.verified is not None:
+        claims = msgspec.structs.asdict(batch.verified)
+        found["verified"] = {name: without_nul(text) for name, text in claims.items() if text is not None}
+    return found
 
 
 def _as_letter(batch: Batch, ordinal: int) -> tuple[UUID, bytes]:
@@ -237,4 +247,6 @@ def _as_letter(batch: Batch, ordinal: int) -> tuple[UUID, bytes]:
         return event.event_id, as_json(event)
     unfit = batch.quarantined[ordinal - len(batch.events)]
     fields = {"event_id": unfit.event_id, "occurred_at": batch.received_at, "metadata": f'{{"sent":{unfit.sent}}}'}
+    if batch.verified is not None:
+        fields["auth_user_id"] = batch.verified.user_id
     return unfit.event_id, msgspec.json.encode(fields)

@@ -221,9 +221,10 @@ ON CONFLICT (site_id, lane) DO UPDATE SET
 
 -- name: bury
 -- Keeps what could not be stored, with the reason.
-INSERT INTO dead_letters (site_id, batch_id, event_id, received_at, events, raw, shared, reason, sqlstate, stream_id)
-SELECT * FROM unnest(%(site_id)s::text[], %(batch_id)s::uuid[], %(event_id)s::uuid[], %(received_at)s::timestamptz[],
-    %(events)s::integer[], %(raw)s::bytea[], %(shared)s::jsonb[], %(reason)s::text[], %(sqlstate)s::text[],
+INSERT INTO dead_letters (site_id, batch_id, event_id, place, received_at, events, raw, shared, reason, sqlstate,
+    stream_id)
+SELECT * FROM unnest(%(site_id)s::text[], %(batch_id)s::uuid[], %(event_id)s::uuid[], %(place)s::integer[],
+    %(received_at)s::timestamptz[], %(events)s::integer[], %(raw)s::bytea[], %(shared)s::jsonb[], %(reason)s::text[], %(sqlstate)s::text[],
     %(stream_id)s::text[])
 
 -- name: register_types

@@ -6,15 +6,29 @@
 SELECT batch_id, site_id, received_at, accepted, stored, duplicate, dead, discarded, verdicts
 FROM batches WHERE batch_id = %(batch_id)s AND (%(site_id)s::text IS NULL OR site_id = %(site_id)s)
 
--- name: receipts
+-- name: newest
 -- The newest receipts since an id, oldest first; ids begin with their time.
 SELECT * FROM (
     SELECT batch_id, site_id, received_at, accepted, stored, duplicate, dead, discarded, verdicts
     FROM batches
     WHERE batch_id >= %(from_id)s AND (%(site_id)s::text IS NULL OR site_id = %(site_id)s)
-        AND (accepted > 0 OR verdicts IS NOT NULL) AND batch_id <> ALL(%(seen)s::uuid[])
+        AND (accepted > 0 OR verdicts IS NOT NULL)
     ORDER BY batch_id DESC LIMIT %(limit)s
-) AS newest ORDER BY received_at, batch_id
+) AS newest ORDER BY batch_id
+
+-- name: since
+-- The first receipts from an id on, but for those that were seen.
+SELECT batch_id, site_id, received_at, accepted, stored, duplicate, dead, discarded, verdicts
+FROM batches
+WHERE batch_id >= %(from_id)s AND (%(site_id)s::text IS NULL OR site_id = %(site_id)s)
+    AND (accepted > 0 OR verdicts IS NOT NULL) AND batch_id <> ALL(%(seen)s::uuid[])
+ORDER BY batch_id LIMIT %(limit)s
+
+-- name: ids_since
+-- Ids from one on, newest first.
+SELECT batch_id FROM batches
+WHERE batch_id >= %(from_id)s AND (%(site_id)s::text IS NULL OR site_id = %(site_id)s)
+ORDER BY batch_id DESC LIMIT %(limit)s
 
 -- name: stored_events
 -- The stored events of these batches that happened in a span of time, which decides the months that are looked at.
@@ -30,5 +44,5 @@ ORDER BY e.received_at, e.occurred_at, e.event_id
 
 -- name: letters
 -- Dead letters of these batches that are dead no more.
-SELECT batch_id, event_id, state FROM dead_letters
-WHERE batch_id = ANY(%(batch_ids)s) AND state <> 'dead' AND event_id IS NOT NULL
+SELECT batch_id, place, event_id, state FROM dead_letters
+WHERE batch_id = ANY(%(batch_ids)s) AND state <> 'dead' AND place IS NOT NULL

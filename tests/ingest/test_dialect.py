@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from uuid import UUID
 
@@ -40,11 +41,19 @@ def test_what_is_no_id_is_refused(value: Any) -> None:
 def test_a_bad_item_is_quarantined_with_the_same_id_each_time_and_its_neighbours_are_read() -> None:
     parsed = read_each(["page_view", 7, "a\0b", "click"], read, context())
     assert [event.event_type for event in parsed.events] == ["page_view", "click"]
-    assert [(one.code, one.sent) for one in parsed.quarantined] == [
-        ("invalid_field", "7"),
-        ("nul_character", '"a\\ufffdb"'),
+    assert [(one.at, one.code, one.sent) for one in parsed.quarantined] == [
+        (1, "invalid_field", "7"),
+        (2, "nul_character", '"a\\ufffdb"'),
     ]
     assert parsed.quarantined == read_each(["page_view", 7, "a\0b"], read, context()).quarantined
+
+
+def test_of_what_is_quarantined_only_a_nul_is_replaced_and_no_text_that_looks_like_one() -> None:
+    sent = ["\0\0", "\\\0", "\\u0000", {"a\0": "\\\\u0000"}]
+    parsed = read_each(sent, lambda *_: read(None, 0), context())
+    assert [json.loads(one.sent) for one in parsed.quarantined] == [
+        "\ufffd\ufffd", "\\\ufffd", "\\u0000", {"a\ufffd": "\\\\u0000"},
+    ]  # fmt: skip
 
 
 def test_an_event_with_a_time_has_the_id_of_its_content_and_one_without_has_a_new_one() -> None:

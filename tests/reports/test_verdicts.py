@@ -38,17 +38,18 @@ def short(found: Verdicts) -> list[tuple[Any, ...]]:
 def test_each_event_of_a_batch_has_a_verdict(pipe: Pipeline) -> None:
     pipe.send(canonical(1))
     refused = [Refused(4, "invalid_field", "position: no", "click")]
-    unfit = [Quarantined(uid(1, 9), "invalid_time", "A time must be ISO 8601.", "{}")]
+    unfit = [Quarantined(uid(1, 9), "invalid_time", "A time must be ISO 8601.", "{}", 1)]
     events = [canonical(2, path="/x"), canonical(1), canonical(3, trip_id=0), canonical(4, user_agent=ROBOT)]
     found = ask(pipe, pipe.send(*events, refused=refused, quarantined=unfit))
     assert found[1:8] == ("default", "stored", moment(T0 + HOUR), 5, 2, 1, 2)
     assert short(found) == [
-        (1, 1, "duplicate"), (2, 3, "dead"), (4, 9, "dead"), (4, None, "refused"),
+        (1, 9, "dead"), (2, 1, "duplicate"), (3, 3, "dead"), (4, None, "refused"),
         (None, 2, "stored"), (None, 4, "bot"),
     ]  # fmt: skip
     reasons = [e.reason for e in found.events]
-    assert reasons[0] is None and reasons[1] and "trip_id" in reasons[1]
-    assert reasons[2:5] == ["invalid_time: A time must be ISO 8601.", "invalid_field: position: no", None]
+    assert reasons[:2] == ["invalid_time: A time must be ISO 8601.", None]
+    assert reasons[2] and "trip_id" in reasons[2]
+    assert reasons[3:5] == ["invalid_field: position: no", None]
     assert reasons[5] and "bot" in reasons[5].lower()
     stored = found.events[4]
     assert (stored.event_type, stored.visitor, stored.path) == ("page_view", str(uid(3)), "/x")
@@ -80,7 +81,7 @@ def test_a_batch_that_waits_is_queued_with_what_it_brings(pipe: Pipeline) -> Non
     pipe.accept(batch(n=1), one, lane=1)
     found = ask(pipe, one.batch_id)
     assert found[1:5] == ("default", "queued", moment(at), 1)
-    assert short(found) == [(0, 1, "queued"), (0, None, "refused")]
+    assert short(found) == [(0, None, "refused"), (1, 1, "queued")]
     assert verdicts.of_batch(pipe.connection, pipe.redis, pipe.settings, one.batch_id, "other") is None
     pipe.drain(1)
     assert ask(pipe, one.batch_id).state == "stored"
@@ -106,11 +107,12 @@ def test_the_newest_batches_come_oldest_first_and_none_twice(pipe: Pipeline) -> 
     for n in range(4):
         at = T0 + HOUR + n * MINUTE
         ids.append(pipe.send(canonical(n), batch_id=new_id(at), received_at=at))
-    found = verdicts.since(pipe.connection, UUID(int=0), None, limit=3)
+    found = verdicts.newest(pipe.connection, UUID(int=0), None, 3)
     assert [one.batch_id for one in found] == ids[1:]
     assert [len(one.events) for one in found] == [1, 1, 1]
-    assert [one.batch_id for one in verdicts.since(pipe.connection, ids[1], "default", ids[1:3])] == ids[3:]
-    assert verdicts.since(pipe.connection, UUID(int=0), "other") == []
+    assert [one.batch_id for one in verdicts.since(pipe.connection, ids[0], "default", ids[1:2], 2)] == [ids[0], ids[2]]
+    assert verdicts.since(pipe.connection, UUID(int=0), "other", [], 2) == []
+    assert verdicts.ids_since(pipe.connection, ids[1], "default", 2) == [ids[3], ids[2]]
 
 
 MANY = """
@@ -161,7 +163,7 @@ def test_the_route_answers_from_accept_to_row(server: Server, pipe: Pipeline) ->
     asked = {"params": {"batch_id": given["batch_id"]}, "headers": local}
     queued = server.request("GET", PATH, **asked).json()
     assert (queued["state"], queued["accepted"], queued["stored"]) == ("queued", 2, 0)
-    assert [(e["index"], e["verdict"]) for e in queued["events"]] == [(0, "queued"), (1, "queued"), (1, "refused")]
+    assert [(e["index"], e["verdict"]) for e in queued["events"]] == [(0, "queued"), (1, "refused"), (2, "queued")]
     for lane in range(pipe.settings.lanes):
         pipe.drain(lane)
     found = server.request("GET", PATH, **asked)
@@ -179,6 +181,20 @@ def test_the_route_answers_from_accept_to_row(server: Server, pipe: Pipeline) ->
     assert [(e["event_id"], e["verdict"]) for e in stored] == [(str(uid(1, n)), "stored") for n in (1, 3)]
 
 
+def test_an_index_is_the_place_in_the_request_whatever_was_refused_before_it(server: Server, pipe: Pipeline) -> None:
+    pipe.send(canonical(1))
+    given = server.post(body(event(3, position=-1), event(2), event(1), event(2))).json()
+    asked = {"params": {"batch_id": given["batch_id"]}, "headers": {"host": "localhost"}}
+
+    def told() -> list[tuple[int, str]]:
+        return [(e["index"], e["verdict"]) for e in server.request("GET", PATH, **asked).json()["events"]]
+
+    assert told() == [(0, "refused"), (1, "queued"), (2, "queued"), (3, "queued")]
+    for lane in range(pipe.settings.lanes):
+        pipe.drain(lane)
+    assert told() == [(0, "refused"), (2, "duplicate"), (3, "duplicate"), (None, "stored")]
+
+
 def test_a_batch_of_which_nothing_was_accepted_says_why(server: Server, pipe: Pipeline) -> None:
     given = server.post(body(event(1, position=-1))).json()
     assert given["accepted"] == 0
@@ -194,6 +210,7 @@ def test_only_who_may_read_the_site_learns_of_its_batches(settings: Settings, pi
     settings = settings.model_copy(update={"admin_key": type(settings.admin_key)("s3cret")})
     mine, sent = key_of(pipe, "mine", "read"), pipe.send(canonical(1), site_id="mine")
     others, writes = key_of(pipe, "others", "read"), key_of(pipe, "mine", "write")
+    admin, others_admin = key_of(pipe, "mine", "admin"), key_of(pipe, "others", "admin")
     with serving(settings) as server:
 
         def status(key: str | None, batch_id: object = sent, host: str = "203.0.113.7") -> tuple[int, Any]:
@@ -201,7 +218,8 @@ def test_only_who_may_read_the_site_learns_of_its_batches(settings: Settings, pi
             answer = server.request("GET", PATH, host=host, params={"batch_id": str(batch_id)}, headers=headers)
             return answer.status_code, answer.json().get("code")
 
-        assert status(mine) == status("s3cret") == (200, None)
+        assert status(mine) == status(admin) == status("s3cret") == (200, None)
+        assert status(others_admin) == (404, "not_found")
         assert status(others) == status(others, uid(4, 12345)) == (404, "not_found")
         assert status(None, host="127.0.0.1") == (404, "not_found")  # this machine reads the demo site
         assert status(None)[0] == status("nonsense")[0] == 401

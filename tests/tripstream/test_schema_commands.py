@@ -132,3 +132,24 @@ def test_tail_goes_on_with_what_is_drained_meanwhile_each_batch_once(
     pipe.redis.xadd("ev:1", {"x": "y"}, id=stale)
     assert tail_commands._oldest(settings) < now() // 1000 - 65_000
     assert "1 batches wait, the oldest for 60 s" in capsys.readouterr().err
+
+
+RECEIPTS = """
+    INSERT INTO batches (batch_id, site_id, received_at, accepted, stored, verdicts)
+    SELECT unnest(%s::uuid[]), 'default', now(), 0, 0, '[{"index": 0, "verdict": "refused", "event_type": "click"}]'"""
+
+
+def test_tail_shows_every_batch_in_order_however_many_came_since_it_looked(
+    pipe: Pipeline, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = [new_id(now() + n * 1000) for n in range(2100)]
+    moves = iter([ids[:1200], ids[1200:], []])
+    monkeypatch.setattr(tail_commands.time, "sleep", lambda _: pipe.connection.execute(RECEIPTS, (next(moves),)))
+    monkeypatch.setattr(tail_commands, "_SEEN_MAX", 1000)
+    going = tail_commands._batches(pipe.connection, settings, None, 10, True)
+    assert [next(going).batch_id for _ in ids] == ids
+    with pytest.raises(RuntimeError):  # of the generator, when there are no more moves
+        next(going)
+    assert "more than 1000 batches came since the oldest that waits" in capsys.readouterr().err
+    seen = set(ids)
+    assert (tail_commands._forget(seen, 0), len(seen)) == ((ids[1100].int >> 80) + 1, 1000)

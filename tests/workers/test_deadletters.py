@@ -270,7 +270,7 @@ def test_a_patch_between_a_replays_reading_and_its_writing_is_not_lost(
 
 
 def test_what_was_quarantined_is_a_letter_that_becomes_an_event_by_a_patch(pipe: Pipeline) -> None:
-    unfit = Quarantined(uid(1, 9), "invalid_time", "A time must be ISO 8601.", '{"timestamp": "yesterday"}')
+    unfit = Quarantined(uid(1, 9), "invalid_time", "A time must be ISO 8601.", '{"timestamp": "yesterday"}', 1)
     one = batch(canonical(1), n=1000, quarantined=[unfit])
     pipe.accept(one)
     pipe.drain()

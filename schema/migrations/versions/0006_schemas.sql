@@ -28,3 +28,6 @@ CREATE TABLE schema_warnings (
 DROP INDEX events_time;
 CREATE INDEX events_time ON events USING brin (occurred_at, received_at) WITH (autosummarize = on);
 CREATE INDEX dead_letters_batch ON dead_letters (batch_id);
+
+-- The event's place in its request, which is what its receipt calls it by: an id may be there twice, and be patched.
+ALTER TABLE dead_letters ADD COLUMN place integer;
