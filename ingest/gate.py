@@ -29,6 +29,7 @@ from schema.registry import Registry, SiteRule
 from schema.settings import Settings
 
 _SAMPLE_SECONDS = 0.25
+_ADDRESS_MAX = 45  # characters of an address
 _REGISTRY_EVERY = 4  # samples: a change of the registry is in force within a second
 _TOO_MANY = "Too many requests at once. Send the same batch again."
 logger = logging.getLogger("tripstream.ingest")
@@ -183,15 +184,19 @@ async def durability(redis: Redis) -> str:
     return "fsync" if safe else "everysec" if found.get("appendfsync") != "no" else "memory"
 
 
-@lru_cache(maxsize=65_536)
 def ip_prefix(host: str) -> str | None:
     """The address cut to /24 (IPv4) or /48 (IPv6): all of it that is ever queued, stored or logged."""
+    if len(host) > _ADDRESS_MAX:
+        return None
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         return None
     mapped = getattr(address, "ipv4_mapped", None) or address
     return str(ipaddress.ip_network((mapped, 24 if mapped.version == 4 else 48), strict=False))
+
+
+peer_prefix = lru_cache(maxsize=65_536)(ip_prefix)  # of peers only: what bodies call an address may be 8 MiB of text
 
 
 @lru_cache(maxsize=65_536)
@@ -203,7 +208,7 @@ def capped_network(host: str) -> str | None:
     except ValueError:
         return None
     mapped = getattr(address, "ipv4_mapped", None) or address
-    return ip_prefix(host) if mapped.is_global else None
+    return peer_prefix(host) if mapped.is_global else None
 
 
 def _is_open(site: SiteRule, scope: Scope, header: dict[bytes, bytes]) -> bool:
