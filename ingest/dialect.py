@@ -7,6 +7,7 @@ answer the client resends, and ids that are made of what it sent make the resend
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from ingest import rules
 from ingest.commit import GroupCommit
 from ingest.endpoint import Taken, commit, decode, make_batch, take
 from ingest.gate import Gate
-from ingest.http import Answer
+from ingest.http import Answer, encode
 from ingest.large import LARGE, VALUE_BYTES, count_values, head
 from ingest.rates import spend
 from ingest.rules import Context, Parsed
@@ -30,6 +31,8 @@ Headers = dict[bytes, bytes]
 _TEXT_MAX = 500
 _VALUE_LEAST = 16  # bytes of a body for each of the values in it: those of real events have about thirty
 _CHARGED_BYTES = 4096
+_SENT_MAX, _SENT_HEAD = 64 << 10, 4 << 10  # of what is quarantined
+_KEYS = {"writeKey", "write_key", "api_key", "token", "$token"}
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 
 
@@ -185,11 +188,29 @@ def refused_type(event_type: Any, context: Context) -> str:
 
 
 def _quarantine(item: Any, index: int, code: str, message: str, context: Context) -> Quarantined:
-    """Resent, it gets the same id. What nests too deeply to be JSON again is kept as its type."""
-    try:
-        sent = rules.as_json(item, context.settings)
-    except InvalidEvent:
-        sent = b'"nested too deeply"'
+    """Resent, it gets the same id."""
+    sent = _as_sent(item, context)
     sent = sent.replace(b"\\u0000", b"\\ufffd")  # Postgres refuses it in jsonb
     event_id = derived_id(context.site_id, "quarantined", sent, str(index))
     return Quarantined(event_id, code, message[:_TEXT_MAX], sent.decode())
+
+
+def _as_sent(item: Any, context: Context) -> bytes:
+    """The item as JSON without its write keys; of a large one how it begins, its size and what tells it from others.
+    What nests too deeply to be JSON again is kept as that."""
+    if isinstance(item, dict):
+        item = _without_keys(item)
+        if isinstance(item.get("properties"), dict):
+            item["properties"] = _without_keys(item["properties"])
+    try:
+        sent = rules.as_json(item, context.settings)
+    except InvalidEvent:
+        return b'"nested too deeply"'
+    if len(sent) <= _SENT_MAX:
+        return sent
+    begins = sent[:_SENT_HEAD].decode("utf-8", "ignore")
+    return encode({"begins": begins, "bytes": len(sent), "sha256": hashlib.sha256(sent).hexdigest()})
+
+
+def _without_keys(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in _KEYS}

@@ -15,8 +15,9 @@ import pytest
 from ingest import dialect, lifting
 from ingest.app import DIALECTS
 from ingest.large import LARGE, count_values, head
+from schema import stream
 from schema.errors import TooLarge
-from tests.ingest.serving import Server, Site, serving
+from tests.ingest.serving import Server, Site, add_site, drain, select, serving
 from tests.ingest.test_sdk_shapes import call, capture
 
 PUBLIC = "93.184.216.34"
@@ -108,7 +109,7 @@ def test_large_bodies_are_read_and_packed_beside_the_event_loop(site: Site, monk
 
 
 def test_two_are_read_at_once_some_wait_and_the_rest_come_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    server, lock, enough = site.server, threading.Lock(), threading.Event()
+    server, lock, second, enough = site.server, threading.Lock(), threading.Event(), threading.Event()
     reading: list[int] = [0]
     most: list[int] = [0]
     real = lifting.decode
@@ -117,6 +118,8 @@ def test_two_are_read_at_once_some_wait_and_the_rest_come_again(site: Site, monk
         with lock:
             reading[0] += 1
             most[0] = max(most[0], reading[0])
+            if most[0] == 2:
+                second.set()
         assert enough.wait(20)
         with lock:
             reading[0] -= 1
@@ -128,9 +131,7 @@ def test_two_are_read_at_once_some_wait_and_the_rest_come_again(site: Site, monk
             tasks = [asyncio.create_task(client.post("/v1/batch", content=content)) for _ in range(count)]
             while sum(task.done() for task in tasks) < count - 18:
                 await asyncio.wait([task for task in tasks if not task.done()], return_when=asyncio.FIRST_COMPLETED)
-            async with asyncio.timeout(20):
-                while most[0] < 2:
-                    await asyncio.sleep(0)
+            await asyncio.to_thread(second.wait, 20)
             enough.set()
             return list(await asyncio.gather(*tasks))
 
@@ -171,3 +172,18 @@ def test_every_sdk_route_reads_the_same_with_its_body_unwrapped_before() -> None
     one = DIALECTS["/e/"]
     assert one.unwrap is not None
     assert one.read(one.unwrap(raw)) == one.read(raw)
+
+
+def test_a_large_body_pays_for_its_size_and_leaves_little_of_what_is_no_event(shared: Server) -> None:
+    key = add_site(shared.settings, "paying", key_rate=1, key_burst=100)
+    shared.look()
+    content = batch(call(properties={"a": "y" * (1 << 20)}), writeKey=key)
+    assert [shared.post(content, "/v1/batch").status_code for _ in range(2)] == [200, 429]
+    with stream.connect(shared.settings.streams_url) as redis:
+        lengths = [redis.memory_usage(f"ev:{lane}") or 0 for lane in range(shared.settings.lanes)]
+    assert sum(lengths) < 1 << 20
+    drain(shared.settings)
+    query = "SELECT convert_from(raw, 'UTF8') FROM dead_letters WHERE site_id = 'paying'"
+    ((letter,),) = select(shared.settings, query)
+    assert key not in letter and len(letter) < 8192
+    assert json.loads(json.loads(letter)["metadata"])["sent"]["bytes"] > 1 << 20
