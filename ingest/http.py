@@ -104,11 +104,13 @@ def cors(header: dict[bytes, bytes], reflect: bool) -> list[Header]:
 
 
 def preflight(header: dict[bytes, bytes], reflect: bool) -> list[Header]:
-    """What a browser may send next. `reflect`: whatever headers it asks for, as each SDK has its own."""
+    """What a browser may send next: whatever headers it asks for besides ours, as each client has its own, supabase-js
+    too."""
     allowed = [*_PREFLIGHT, *cors(header, reflect)]
+    name, ours = allowed[1]
     asked = header.get(b"access-control-request-headers")
-    if reflect and asked:
-        allowed[1] = (b"access-control-allow-headers", asked)
+    if asked:
+        allowed[1] = (name, asked if reflect else ours + b", " + asked)
     return allowed
 
 
