@@ -223,7 +223,7 @@ def capped_network(host: str) -> str | None:
 def _is_open(site: SiteRule, scope: Scope, header: dict[bytes, bytes]) -> bool:
     if site.open_to != "loopback":
         return site.open_to == "everyone"
-    return is_local((scope.get("client") or ("",))[0], header)
+    return is_local((scope.get("client") or ("",))[0], header, scope.get("http_version", ""))
 
 
 def _key_in(header: dict[bytes, bytes]) -> str | None:
