@@ -18,6 +18,7 @@ from schema.errors import InvalidBody, SlowSender, TooLarge, UnsupportedEncoding
 from schema.settings import Settings
 
 _GZIP = b"\x1f\x8b"
+_MEMBERS_MAX = 16
 _MARK = b"\xef\xbb\xbf"
 _JSON = (b"{", b"[")
 _FORM_FIELDS = ("data", "events", "payload")
@@ -70,17 +71,23 @@ def unpack(raw: bytes, header: dict[bytes, bytes], limit: int) -> bytes:
 
 
 def gunzip(raw: bytes, limit: int) -> bytes:
-    """Decompress at most `limit` bytes. Raises TooLarge for a bomb, InvalidBody for a torn or foreign stream."""
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        out = unpacker.decompress(raw, limit + 1)
-    except zlib.error:
-        raise InvalidBody("The body says that it is gzip, but it is not.") from None
-    if len(out) > limit:
-        raise TooLarge(f"The body is more than {limit} bytes once decompressed.")
-    if not unpacker.eof:
-        raise InvalidBody("The gzip stream ends too early.")
-    return out
+    """Decompress at most `limit` bytes, of as many members as there are. Raises TooLarge for a bomb, InvalidBody for a
+    torn or foreign stream."""
+    out = b""
+    for _ in range(_MEMBERS_MAX):
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            out += unpacker.decompress(raw, limit + 1 - len(out))
+        except zlib.error:
+            raise InvalidBody("The body says that it is gzip, but it is not.") from None
+        if len(out) > limit:
+            raise TooLarge(f"The body is more than {limit} bytes once decompressed.")
+        if not unpacker.eof:
+            raise InvalidBody("The gzip stream ends too early.")
+        raw = unpacker.unused_data.lstrip(b"\0")  # with which gzip lets a stream be filled up
+        if not raw:
+            return out
+    raise InvalidBody(f"The gzip stream has more than {_MEMBERS_MAX} members.")
 
 
 async def _receive(receive: Receive, gate: Gate, limit: int) -> bytes:

@@ -7,6 +7,7 @@ answer the client resends, and ids that are made of what it sent make the resend
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -17,7 +18,8 @@ from starlette.types import Scope
 from ingest.commit import GroupCommit
 from ingest.endpoint import Taken, commit, decode, make_batch, take
 from ingest.gate import Gate
-from ingest.http import Answer
+from ingest.http import Answer, encode
+from ingest.large import LARGE, VALUE_BYTES, count_values, head
 from ingest.rates import spend
 from ingest.rules import Context, Parsed
 from schema import limits
@@ -26,7 +28,10 @@ from schema.event import Event, Quarantined, derived_id, new_id, now
 
 Headers = dict[bytes, bytes]
 _TEXT_MAX = 500
-_LARGE = 64 << 10  # to read 8 MiB takes half a second, in which the event loop must turn
+_VALUE_LEAST = 16  # bytes of a body for each of the values in it: those of real events have about thirty
+_CHARGED_BYTES = 4096
+_SENT_MAX, _SENT_HEAD = 64 << 10, 4 << 10  # of what is quarantined
+_KEYS = {"writeKey", "write_key", "api_key", "token", "$token"}
 
 
 def named_in_body(_scope: Scope, _header: Headers, root: Any) -> dict[str, Any]:
@@ -41,6 +46,8 @@ class Dialect(NamedTuple):
     `site_id`, `answer` gets the durability in force and the microseconds since the request was read; where clients want
     to hear of every event, `answer_each` answers instead, from the body and what was made of it.
 
+    `unwrap` makes JSON of a body that is none yet; `read` does so too.
+
     `sdk`: the format of somebody's SDKs, which servers use too. What their requests say of their sender says nothing of
     a visitor, and their batches are as large as they like.
     """
@@ -51,6 +58,15 @@ class Dialect(NamedTuple):
     read: Callable[[bytes], Any] = decode
     sdk: bool = False
     answer_each: Callable[[Any, Parsed], Answer] | None = None
+    unwrap: Callable[[bytes], bytes] | None = None
+
+
+class _Made(NamedTuple):
+    """A body read and packed: all that is left of it while its promise is made."""
+
+    context: Context
+    taken: Taken
+    answer: Answer | None
 
 
 class DialectEndpoint:
@@ -64,23 +80,48 @@ class DialectEndpoint:
 
     async def __call__(self, scope: Scope, header: Headers, raw: bytes) -> Answer:
         received_at = now()
-        root = self._dialect.read(raw)
-        context = self._gate.context(scope, header, self._dialect.named(scope, header, root), received_at)
-        if len(raw) > _LARGE:
-            parsed = await asyncio.to_thread(self._dialect.parse, root, context)
+        if len(raw) > LARGE:
+            made = await self._make_large(scope, header, raw, received_at)
         else:
-            parsed = self._dialect.parse(root, context)
-        batch = make_batch(scope, header, context, parsed.events)
+            root = self._dialect.read(raw)
+            made = self._make(scope, header, root, self._context(scope, header, root, received_at))
+        spend(made.context.charges, max(made.taken.accepted - 1, len(raw) // _CHARGED_BYTES))
+        await commit(self._group, made.taken)
+        return made.answer or self._dialect.answer(made.taken, self._gate.durability, now() - received_at)
+
+    async def _make_large(self, scope: Scope, header: Headers, raw: bytes, received_at: int) -> _Made:
+        """The same in a thread, as the event loop must turn meanwhile; few at once, and of strangers nothing is read
+        but their key. Raises Busy."""
+        dialect, gate = self._dialect, self._gate
+        async with gate.large.turn():
+            if dialect.unwrap:
+                raw = await asyncio.to_thread(dialect.unwrap, raw)
+            if dialect.sdk and (shown := await asyncio.to_thread(head, raw)) is not None:
+                gate.refuse_stranger(scope, header, dialect.named(scope, header, shown), received_at)
+            most = gate.settings.sdk_body_bytes_max // _VALUE_LEAST
+            size = VALUE_BYTES * await asyncio.to_thread(count_values, raw, most)
+            gate.take(size)
+            try:
+                root = await asyncio.to_thread(dialect.read, raw)
+                context = self._context(scope, header, root, received_at)
+                return await asyncio.to_thread(self._make, scope, header, root, context)
+            finally:
+                gate.give(size)
+
+    def _context(self, scope: Scope, header: Headers, root: Any, received_at: int) -> Context:
+        return self._gate.context(scope, header, self._dialect.named(scope, header, root), received_at)
+
+    def _make(self, scope: Scope, header: Headers, root: Any, context: Context) -> _Made:
+        """Charges nothing: buckets are the event loop's own."""
+        dialect = self._dialect
+        parsed = dialect.parse(root, context)
+        batch = make_batch(scope, header, context._replace(charges=()), parsed.events)
         batch.quarantined = list(parsed.quarantined)
-        spend(context.charges, len(batch.quarantined))
-        if self._dialect.sdk and b"origin" not in header:  # which every browser sends, and no server
+        if dialect.sdk and b"origin" not in header:  # which every browser sends, and no server
             batch.user_agent = batch.ip_prefix = batch.country = None
         batch.category = parsed.category
         taken = take(batch, self._lanes, parsed.rejected)
-        await commit(self._group, taken)
-        if self._dialect.answer_each:
-            return self._dialect.answer_each(root, parsed)
-        return self._dialect.answer(taken, self._gate.durability, now() - received_at)
+        return _Made(context, taken, dialect.answer_each(root, parsed) if dialect.answer_each else None)
 
 
 def read_each(items: Sequence[Any], read: Callable[[Any, int], Event], context: Context) -> Parsed:
@@ -136,10 +177,28 @@ def refused_type(event_type: Any, context: Context) -> str:
 
 
 def _quarantine(item: Any, index: int, code: str, message: str, context: Context) -> Quarantined:
-    """Resent, it gets the same id. What nests too deeply to be JSON again is kept as its type."""
-    try:
-        sent = limits.without_escaped_nul(limits.as_json(item, context.settings).decode())
-    except InvalidEvent:
-        sent = '"nested too deeply"'
+    """Resent, it gets the same id."""
+    sent = limits.without_escaped_nul(_as_sent(item, context).decode())
     event_id = derived_id(context.site_id, "quarantined", sent, str(index))
     return Quarantined(event_id, code, message[:_TEXT_MAX], sent, index)
+
+
+def _as_sent(item: Any, context: Context) -> bytes:
+    """The item as JSON without its write keys; of a large one how it begins, its size and what tells it from others.
+    What nests too deeply to be JSON again is kept as that."""
+    if isinstance(item, dict):
+        item = _without_keys(item)
+        if isinstance(item.get("properties"), dict):
+            item["properties"] = _without_keys(item["properties"])
+    try:
+        sent = limits.as_json(item, context.settings)
+    except InvalidEvent:
+        return b'"nested too deeply"'
+    if len(sent) <= _SENT_MAX:
+        return sent
+    begins = sent[:_SENT_HEAD].decode("utf-8", "ignore")
+    return encode({"begins": begins, "bytes": len(sent), "sha256": hashlib.sha256(sent).hexdigest()})
+
+
+def _without_keys(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in _KEYS}

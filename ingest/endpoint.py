@@ -18,7 +18,7 @@ from starlette.types import Scope
 from ingest import metrics
 from ingest.commit import GroupCommit
 from ingest.dialects import native
-from ingest.gate import Gate, ip_prefix
+from ingest.gate import Gate, peer_prefix
 from ingest.http import Answer, encode
 from ingest.peers import COUNTRY
 from ingest.rates import spend
@@ -108,7 +108,7 @@ def make_batch(scope: Scope, header: dict[bytes, bytes], context: Context, event
         batch_id=new_id(context.received_at),
         received_at=context.received_at,
         events=events,
-        ip_prefix=ip_prefix((scope.get("client") or ("",))[0]),
+        ip_prefix=peer_prefix((scope.get("client") or ("",))[0]),
         user_agent=agent or None,
         country=scope.get(COUNTRY),
         verified=verified,

@@ -13,13 +13,14 @@ from starlette.types import Receive, Scope, Send
 
 from ingest import body, metrics
 from ingest.gate import Gate
-from schema.errors import TripstreamError
+from schema.errors import InvalidBody, TooLarge, TripstreamError, Unauthorized
 from schema.settings import Settings
 
 Answer = tuple[int, bytes]
 Header = tuple[bytes, bytes]
 Handler = Callable[[Scope, dict[bytes, bytes], bytes], Awaitable[Answer]]
 encode = msgspec.json.Encoder().encode
+_BLAMED_BYTES = 4096  # for which a refused body is charged one event
 logger = logging.getLogger("tripstream.ingest")
 
 _PREFLIGHT = (
@@ -63,11 +64,14 @@ class Route:
     async def _handle(self, scope: Scope, header: dict[bytes, bytes], receive: Receive) -> Answer:
         limit = self._limit
         body.refuse_announced(header, limit)
-        network = self._gate.enter((scope.get("client") or ("",))[0])
+        host = (scope.get("client") or ("",))[0]
+        network = self._gate.enter(host)
         held = 0
         try:
             raw = await body.receive_all(receive, self._gate, self._settings, limit)
             held = len(raw)
+            if self._sdk:
+                self._gate.rates.refuse_blamed(host)
             raw = body.unpack(raw, header, limit)
             if len(raw) > held:  # it was gzip
                 self._gate.take(len(raw) - held)
@@ -75,6 +79,11 @@ class Route:
             if b"authorization" in header:
                 await self._gate.tokens.look(scope, header)
             return await self._handler(scope, header, raw)
+        except (InvalidBody, TooLarge, Unauthorized) as error:
+            if self._sdk:  # a few KB of theirs are megabytes to look at, also for who has no key
+                size = limit if isinstance(error, TooLarge) else held
+                self._gate.rates.blame(host, 1 + size // _BLAMED_BYTES)
+            raise
         finally:
             self._gate.give(held)
             self._gate.leave(network)
@@ -95,11 +104,13 @@ def cors(header: dict[bytes, bytes], reflect: bool) -> list[Header]:
 
 
 def preflight(header: dict[bytes, bytes], reflect: bool) -> list[Header]:
-    """What a browser may send next. `reflect`: whatever headers it asks for, as each SDK has its own."""
+    """What a browser may send next: whatever headers it asks for besides ours, as each client has its own, supabase-js
+    too."""
     allowed = [*_PREFLIGHT, *cors(header, reflect)]
+    name, ours = allowed[1]
     asked = header.get(b"access-control-request-headers")
-    if reflect and asked:
-        allowed[1] = (b"access-control-allow-headers", asked)
+    if asked:
+        allowed[1] = (name, asked if reflect else ours + b", " + asked)
     return allowed
 
 

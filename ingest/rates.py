@@ -47,6 +47,8 @@ class Rates:
     def __init__(self, settings: Settings, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self._settings = settings
         self._clock = clock
+        its = limits(SiteRule(origins=[], open_to="nobody", strict=False), settings)
+        self._refused = _rate(its.address_rate, its.address_burst)
         self._limits: dict[str, tuple[Rate | None, Rate | None]] = {}
         self._young: dict[str | tuple[str, str], Bucket] = {}  # by key, or by site and address
         self._old: dict[str | tuple[str, str], Bucket] = {}
@@ -77,6 +79,19 @@ class Rates:
         for bucket in charges:
             bucket.until = (bucket.until if bucket.until > at else at) + bucket.cost
         return charges
+
+    def blame(self, host: str, events: int) -> None:
+        """Charge the address for a request that was refused, as for so many events of no site."""
+        address = limited_address(host)
+        if self._refused is not None and address is not None:
+            bucket = self._young.get(("", address)) or self._find(("", address))
+            bucket.until = max(bucket.until, self._clock()) + events * self._refused.event
+
+    def refuse_blamed(self, host: str) -> None:
+        """Raises Limited for an address whose requests were refused too often, before the next one is looked at."""
+        name = "", limited_address(host) or ""
+        if self._refused is not None and (name in self._young or name in self._old):
+            self._with_room(name, self._refused, self._clock(), "that were refused, from your address")
 
     def _with_room(self, name: str | tuple[str, str], rate: Rate, at: int, whose: str) -> Bucket:
         bucket = self._young.get(name) or self._find(name)

@@ -21,12 +21,12 @@ _NO_KEY = "This needs a read key: send it as Authorization: Bearer KEY, or as x-
 _NO_ADMIN = "This needs the admin key: send it as Authorization: Bearer KEY (TRIPSTREAM_ADMIN_KEY, or a site's)."
 
 
-def readable_site(settings: Settings, headers: Mapping[str, str], host: str | None) -> str:
+def readable_site(settings: Settings, headers: Mapping[str, str], host: str | None, http_version: str = "1.1") -> str:
     """The site whose figures a request may see: its read or admin key's, or, for this machine without a key and asked
     for by a loopback name, the default one. Raises Unauthorized, or Forbidden for a key that only writes."""
     if (key := key_in(headers)) is None:
         names = {name.encode("latin-1") for name in headers}
-        if host is None or not names_this_machine(headers.get("host", "")) or not is_local(host, names):
+        if host is None or not names_this_machine(headers.get("host", "")) or not is_local(host, names, http_version):
             raise Unauthorized(_NO_KEY)
         return LOCAL_SITE
     right = _right(settings, key)
@@ -37,7 +37,8 @@ def readable_site(settings: Settings, headers: Mapping[str, str], host: str | No
 
 def site_of(settings: Settings, request: HTTPConnection) -> str:
     """The same, of a request."""
-    return readable_site(settings, request.headers, request.client.host if request.client else None)
+    host = request.client.host if request.client else None
+    return readable_site(settings, request.headers, host, request.scope.get("http_version", ""))
 
 
 def sites_of(settings: Settings, request: HTTPConnection) -> str | None:

@@ -43,13 +43,17 @@ _OK = 200, b'{"status":1}'
 
 def read(raw: bytes) -> Any:
     """The body as JSON values, also out of base64. Raises InvalidBody."""
-    start = raw.lstrip()[:1]
-    if start in (b"{", b"["):
-        return lifting.read(raw)
+    return lifting.read(unwrap(raw))
+
+
+def unwrap(raw: bytes) -> bytes:
+    """The body as JSON, also out of base64. Raises InvalidBody."""
+    if raw.lstrip()[:1] in (b"{", b"["):
+        return raw
     given = unquote(raw[5:].decode("latin-1")) if raw.startswith(b"data=") else raw.decode("latin-1")
     given = given.strip().replace(" ", "+")  # which a form means by a plus
     try:
-        return lifting.read(base64.b64decode(given + "=" * (-len(given) % 4), validate=True))
+        return base64.b64decode(given + "=" * (-len(given) % 4), validate=True)
     except (binascii.Error, ValueError):
         raise InvalidBody("The body is neither JSON nor JSON in base64.") from None
 
@@ -150,7 +154,7 @@ def answer_each(root: Any, _parsed: Parsed) -> Answer:
     return 200, encode({"results": {uuid: {"result": "ok"} for uuid in uuids if isinstance(uuid, str)}})
 
 
-_LEGACY = Dialect(parse, answer, named, read, sdk=True)
-_EACH = Dialect(parse, answer, named, read, sdk=True, answer_each=answer_each)
+_LEGACY = Dialect(parse, answer, named, read, sdk=True, unwrap=unwrap)
+_EACH = Dialect(parse, answer, named, read, sdk=True, answer_each=answer_each, unwrap=unwrap)
 _PATHS = ("/batch", "/e", "/i/v0/e", "/capture", "/track", "/engage")
 ROUTES = {path + slash: _LEGACY for path in _PATHS for slash in ("", "/")} | {"/i/v1/analytics/events": _EACH}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from ingest.dialect import as_id, content_id, read_each
@@ -54,6 +56,35 @@ def test_of_what_is_quarantined_only_a_nul_is_replaced_and_no_text_that_looks_li
     assert [json.loads(one.sent) for one in parsed.quarantined] == [
         "\ufffd\ufffd", "\\\ufffd", "\\u0000", {"a\ufffd": "\\\\u0000"},
     ]  # fmt: skip
+
+
+def kept(item: Any) -> Any:
+    (unfit,) = read_each([item], read, context()).quarantined
+    return json.loads(unfit.sent)
+
+
+def test_of_a_large_item_its_beginning_its_size_and_its_hash_are_quarantined() -> None:
+    for long in ("y" * (1 << 20), "é" * (1 << 20), '\\\0"' * (1 << 18)):
+        item = {"type": "track", "properties": {"a": long}}
+        whole = msgspec.json.encode(item)
+        found = kept(item)
+        assert (found["bytes"], found["sha256"]) == (len(whole), hashlib.sha256(whole).hexdigest())
+        assert found["begins"].startswith('{"type":"track","properties":{"a":"')
+        assert len(found["begins"].encode()) <= 4096
+    assert kept({"a": "y" * 65_000}) == {"a": "y" * 65_000}
+
+
+def test_items_that_differ_behind_what_is_kept_are_not_the_same() -> None:
+    items = [{"a": "y" * 70_000 + end} for end in "ab"]
+    first, second = (read_each([item], read, context()).quarantined[0].event_id for item in items)
+    assert first != second
+
+
+def test_no_write_key_is_quarantined() -> None:
+    keys = dict.fromkeys(("writeKey", "write_key", "api_key", "token", "$token"), "ts_write_x")
+    item = {"a": 1, **keys, "properties": {"b": 2, **keys}}
+    assert kept(item) == {"a": 1, "properties": {"b": 2}}
+    assert item["properties"]["token"] == "ts_write_x"  # what was read is left as it is
 
 
 def test_an_event_with_a_time_has_the_id_of_its_content_and_one_without_has_a_new_one() -> None:

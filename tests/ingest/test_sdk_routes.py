@@ -165,6 +165,9 @@ def test_a_preflight_is_granted_whatever_headers_it_asks_for(shared: Server) -> 
         assert told.headers["access-control-allow-origin"] == PAGE
         assert told.headers["access-control-allow-headers"] == asked
         assert int(told.headers["access-control-max-age"]) > 0
+    headers["access-control-request-headers"] = "x-client-info, content-profile, prefer, apikey"
+    told = shared.request("OPTIONS", "/rpc/emit_platform_event", headers=headers)
+    assert told.headers["access-control-allow-headers"].endswith("x-client-info, content-profile, prefer, apikey")
     for path in ("/v1/t", "/e/"):
         answer = shared.post(b"no", path, headers={"origin": PAGE})
         assert answer.headers["access-control-allow-origin"] == PAGE

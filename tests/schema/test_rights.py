@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 
 from schema import rights, sites
 from schema.errors import Forbidden, Unauthorized
@@ -45,6 +46,10 @@ def test_without_a_key_only_this_machine_reads_and_only_the_default_site(pipe: P
     ):
         with pytest.raises(Unauthorized):
             reads(pipe, peer, **headers)
+    scope = {"type": "http", "headers": [(b"host", b"127.0.0.1:8000")], "client": ("127.0.0.1", 5)}
+    assert rights.site_of(pipe.settings, HTTPConnection(scope | {"http_version": "1.1"})) == "default"
+    with pytest.raises(Unauthorized):  # so nginx forwards, if it was told nothing else
+        rights.site_of(pipe.settings, HTTPConnection(scope | {"http_version": "1.0"}))
 
 
 def test_the_installations_key_and_a_sites_admin_key_change_things_and_no_other_does(pipe: Pipeline) -> None:
