@@ -229,7 +229,9 @@ def test_every_member_of_a_gzip_stream_counts_and_none_over_the_limit(parts: lis
         assert body.gunzip(squeezed, limit) == body.gunzip(squeezed + bytes(7), limit) == whole
 
 
-@pytest.mark.parametrize("more", [b"x", b"\x1f\x8b", gzip.compress(b"b")[:-1], gzip.compress(b"") * 16])
+@pytest.mark.parametrize(
+    "more", [b"x", b"\x1f\x8b", gzip.compress(b"b", mtime=0)[:-1], gzip.compress(b"", mtime=0) * 16]
+)
 def test_what_follows_a_gzip_stream_is_not_lost_in_silence(more: bytes) -> None:
     with pytest.raises(InvalidBody):
         body.gunzip(gzip.compress(b"a") + more, 1000)
