@@ -68,6 +68,7 @@ class DialectEndpoint:
         received_at = now()
         root = self._dialect.read(raw)
         context = self._gate.context(scope, header, self._dialect.named(scope, header, root), received_at)
+        context = context._replace(may_hold_nul=rules.may_hold_nul(raw))
         if len(raw) > _LARGE:
             parsed = await asyncio.to_thread(self._dialect.parse, root, context)
         else:
@@ -91,7 +92,8 @@ def read_each(items: Sequence[Any], read: Callable[[Any, int], Event], context: 
     for index, item in enumerate(items):
         try:
             event = read(item, index)
-            rules.refuse_nul(msgspec.structs.astuple(event), event.metadata)
+            if context.may_hold_nul:
+                rules.refuse_nul(msgspec.structs.astuple(event), event.metadata, event.utm)
             events.append(event)
         except InvalidEvent as refusal:
             quarantined.append(_quarantine(item, index, refusal.code, refusal.message, context))

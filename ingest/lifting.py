@@ -110,7 +110,7 @@ def text(values: dict[str, Any], name: str, most: int = TEXT_MAX) -> str | None:
 def page_fields(url: str | None, path: str | None, campaign: dict[str, str | None]) -> dict[str, Any]:
     """Address, path and UTM parameters; those that the campaign names win."""
     path, utm = rules.page(url, path)
-    said = {f"utm_{name}": value for name, value in campaign.items() if value is not None}
+    said = {f"utm_{name}": value for name, value in campaign.items() if value is not None and "\0" not in value}
     if said:
         utm = msgspec.json.encode((msgspec.json.decode(utm) if utm else {}) | said).decode()
     return {"page_url": url, "path": path, "utm": utm}

@@ -29,7 +29,8 @@ _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class Context(NamedTuple):
-    """What a dialect may know besides the body. `received_at` in microseconds; `charges` pay for the events."""
+    """What a dialect may know besides the body. `received_at` in microseconds; `charges` pay for the events.
+    `may_hold_nul`: whether the body has to be searched for U+0000."""
 
     site_id: str
     rule: SiteRule
@@ -37,6 +38,7 @@ class Context(NamedTuple):
     settings: Settings
     received_at: int
     charges: Charges = ()
+    may_hold_nul: bool = True
 
 
 class Rejection(NamedTuple):
@@ -150,9 +152,15 @@ def page(page_url: str | None, path: str | None) -> tuple[str | None, str | None
     return path if path is not None else parts.path or "/", utm
 
 
-def refuse_nul(values: Iterable[Any], metadata: str | None = None) -> None:
-    """Raises InvalidEvent when a text among them, or one in the metadata, holds U+0000, which Postgres cannot store."""
-    escaped = metadata is not None and "\\u0000" in metadata and _ESCAPED_NUL.search(metadata)
+def may_hold_nul(raw: bytes) -> bool:
+    """Whether a text in this body can hold U+0000: what is not JSON yet may hold anything."""
+    return b"\\u0000" in raw or raw.lstrip()[:1] not in (b"{", b"[")
+
+
+def refuse_nul(values: Iterable[Any], *documents: str | None) -> None:
+    """Raises InvalidEvent when a text among them, or one in the JSON documents, holds U+0000, which Postgres cannot
+    store."""
+    escaped = any(text is not None and "\\u0000" in text and _ESCAPED_NUL.search(text) for text in documents)
     if escaped or any(isinstance(value, str) and "\0" in value for value in values):
         raise InvalidEvent("nul_character", "Text may not hold the character U+0000.")
 
