@@ -151,7 +151,7 @@ def refused_type(event_type: Any, context: Context) -> str:
 def _quarantine(item: Any, index: int, code: str, message: str, context: Context) -> Quarantined:
     """Resent, it gets the same id. What nests too deeply to be JSON again is kept as its type."""
     try:
-        sent = rules.as_json(item, context.settings)
+        sent = rules.as_kept(item, context.settings)
     except InvalidEvent:
         sent = b'"nested too deeply"'
     sent = sent.replace(b"\\u0000", b"\\ufffd")  # Postgres refuses it in jsonb

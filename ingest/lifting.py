@@ -1,14 +1,12 @@
 """What the SDKs of other vendors have in common: keys, and properties of which some are fields of ours.
 
 In: decoded JSON values. Out: what fits, as the canonical event has it; the rest stays where it was, for the metadata.
-Addresses of visitors are cut here, before anything is queued or quarantined.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 from urllib.parse import parse_qsl
@@ -20,8 +18,6 @@ from starlette.types import Scope
 from ingest import rules
 from ingest.dialect import Headers, as_id
 from ingest.dialects.native import NativeEvent
-from ingest.endpoint import decode
-from ingest.gate import ip_prefix
 from ingest.rules import Context
 from schema.errors import InvalidBody, InvalidEvent, TooLarge
 from schema.event import Event
@@ -36,9 +32,6 @@ _OURS = (
 )
 _HINTS = {name: hint for name, hint in get_type_hints(NativeEvent, include_extras=True).items() if name in _OURS}
 _NUMBERS = ("trip_id", "position")  # which pages often send as text
-_IP_NAMES = {"ip", "$ip", "request_ip", "ip_address", "ipAddress"}
-_IP_LEVELS = 6  # batch, items, an item's context, properties and traits, and what these hold
-_MAY_NAME_IP = re.compile(rb'"(?:\$?ip|request_ip|ip_?[aA]ddress)"|\\u00')  # a walk took a third of reading a batch
 
 
 def key_of(scope: Scope, header: Headers, *inside: Any) -> dict[str, Any]:
@@ -61,25 +54,6 @@ def items(found: Any) -> list[Any]:
     if len(found) > ITEMS_MAX:
         raise TooLarge(f"The batch has {len(found)} events; at most {ITEMS_MAX} are accepted at once.")
     return found
-
-
-def read(raw: bytes) -> Any:
-    """The body as JSON values, with the addresses in it cut. Raises InvalidBody."""
-    root = decode(raw)
-    if _MAY_NAME_IP.search(raw):
-        cut_addresses(root, _IP_LEVELS)
-    return root
-
-
-def cut_addresses(value: Any, levels: int) -> None:
-    """Cut the addresses of visitors to their network, in place; what stands there and is none is dropped."""
-    if isinstance(value, dict):
-        for name in _IP_NAMES & value.keys():
-            value[name] = ip_prefix(value[name]) if isinstance(value[name], str) else None
-    if levels and isinstance(value, dict | list):
-        for one in value.values() if isinstance(value, dict) else value:
-            if isinstance(one, dict | list):
-                cut_addresses(one, levels - 1)
 
 
 def known_fields(properties: dict[str, Any], context: Context) -> dict[str, Any]:

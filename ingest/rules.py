@@ -13,6 +13,7 @@ from urllib.parse import unquote_plus, urlsplit
 import msgspec
 
 from ingest.rates import Charges
+from schema import addresses
 from schema.errors import InvalidEvent
 from schema.event import MICROSECOND, Event, Quarantined
 from schema.registry import Registry, SiteRule
@@ -117,7 +118,7 @@ def pack_metadata(event_type: str, metadata: dict[str, Any] | None, settings: Se
         _check_dwell((metadata or {}).get("duration_seconds"))
     if not metadata:
         return None
-    raw = as_json(metadata, settings)
+    raw = as_kept(metadata, settings)
     if len(raw) > settings.metadata_bytes_max:
         raise InvalidEvent("metadata_too_large", f"Metadata may have {settings.metadata_bytes_max} bytes as JSON.")
     levels = settings.metadata_depth_max
@@ -134,6 +135,12 @@ def as_json(value: Any, settings: Settings) -> bytes:
         return _encode(value)
     except RecursionError:
         raise InvalidEvent("metadata_too_deep", _TOO_DEEP.format(settings.metadata_depth_max)) from None
+
+
+def as_kept(value: Any, settings: Settings) -> bytes:
+    """The same, with the addresses of visitors in it cut; the value too. The one place where that is done."""
+    raw = as_json(value, settings)
+    return as_json(value, settings) if addresses.may_be_named(raw) and addresses.cut(value) else raw
 
 
 def page(page_url: str | None, path: str | None) -> tuple[str | None, str | None]:

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from redis import Redis
 
-from schema import db, stream
+from schema import addresses, db, stream
 from schema.db import Connection
 from schema.event import Batch, Event, new_id, now
 from schema.settings import Settings
@@ -95,7 +95,7 @@ def _event(row: Row, received_at: int) -> Event:
         event_type=row.event_type,
         occurred_at=min(row.created_at, received_at),
         claimed_user=row.user_id or None,
-        metadata=row.metadata,
+        metadata=addresses.cut_text(row.metadata),
     )
 
 

@@ -19,7 +19,7 @@ from starlette.types import Scope
 
 from ingest import lifting, rules
 from ingest.dialect import Dialect, Headers, content_id, read_each
-from ingest.endpoint import Taken
+from ingest.endpoint import Taken, decode
 from ingest.http import Answer, encode
 from ingest.lifting import ADDRESS_MAX, text
 from ingest.rules import Context, Parsed
@@ -45,11 +45,11 @@ def read(raw: bytes) -> Any:
     """The body as JSON values, also out of base64. Raises InvalidBody."""
     start = raw.lstrip()[:1]
     if start in (b"{", b"["):
-        return lifting.read(raw)
+        return decode(raw)
     given = unquote(raw[5:].decode("latin-1")) if raw.startswith(b"data=") else raw.decode("latin-1")
     given = given.strip().replace(" ", "+")  # which a form means by a plus
     try:
-        return lifting.read(base64.b64decode(given + "=" * (-len(given) % 4), validate=True))
+        return decode(base64.b64decode(given + "=" * (-len(given) % 4), validate=True))
     except (binascii.Error, ValueError):
         raise InvalidBody("The body is neither JSON nor JSON in base64.") from None
 

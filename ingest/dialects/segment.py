@@ -105,7 +105,7 @@ def answer(_taken: Taken, _durability: str, _microseconds: int) -> Answer:
 
 
 def _route(call: str | None) -> Dialect:
-    return Dialect(partial(parse, call), answer, named, lifting.read, sdk=True)
+    return Dialect(partial(parse, call), answer, named, sdk=True)
 
 
 _BATCHES = ("/v1/batch", "/v1/b", "/v1/import", "/beacon/v1/batch", "/api/s/batch", "/api/s/s2s/batch")

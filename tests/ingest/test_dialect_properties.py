@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ingest.dialects.analytics import PageData
 from ingest.dialects.platform import PlatformEvent
 from ingest.dialects.single import SingleEvent
+from schema import stream
 from tests import make
 from tests.ingest.serving import Server, add_site, drain, figures, select
 from tests.ingest.test_properties import VALUES
@@ -33,6 +34,7 @@ TRICKY: list[Any] = [
     *("203.0.113.77", "http://a/?utm_source=%00&utm_term=%ed%a0%80", "http://[::1", "2025-12-31T23:59:60Z", "$direct"),
     *(-1, 0, 2**31, 2**63, 2**64, 10**30, 1e308, -0.0, 1e11, True, {"\0": 1}, {"a": "\0"}, ["a\0b"], [[1, [2]]]),
 ]
+ADDRESS = "203.0.113.77"
 VALUE = st.sampled_from(TRICKY) | VALUES
 
 
@@ -92,7 +94,7 @@ def body(path: str, item: dict[str, Any], key: str) -> bytes:
     elif path == "/api/events/batch":
         whole = {"events": [item], "write_key": key}
     elif path in ("/ingest-event", "/rpc/emit_platform_event"):
-        whole = item | {"write_key": key, "site_id": "any"}
+        whole = {name: value for name, value in item.items() if name != "site_id"} | {"write_key": key}
     return json.dumps(whole, default=str).encode()
 
 
@@ -115,3 +117,21 @@ def test_what_any_dialect_accepts_postgres_stores(shared: Server) -> None:
     found = figures(shared.settings, "any")
     assert found.conserved
     assert found.stored > 20
+
+
+def test_no_dialect_keeps_a_whole_address(shared: Server) -> None:
+    key = add_site(shared.settings, "addressed")
+    shared.look()
+    inside = {"ip": ADDRESS, "a": {"clientIp": ADDRESS}}
+    for path in GOOD:
+        for name in ("ip", "metadata", "event_data", "properties", "context"):
+            item = {name: ADDRESS if name == "ip" else inside}
+            answer = shared.post(body(path, item, key), path)
+            assert answer.status_code in (200, 202), answer.text
+    with stream.connect(shared.settings.streams_url) as redis:
+        waiting = [e.payload for n in range(shared.settings.lanes) for e in stream.waiting(redis, n, "+")]
+    assert ADDRESS.encode() not in b"".join(waiting)
+    drain(shared.settings)
+    kept = select(shared.settings, "SELECT metadata::text FROM events WHERE site_id = 'addressed'")
+    assert len(kept) == 5 * len(GOOD)
+    assert ADDRESS not in str(kept)

@@ -87,6 +87,10 @@ def test_a_call_without_an_id_has_that_of_its_content_whenever_it_is_sent() -> N
         ("/v1/batch", call(properties={"ip": f"{ADDRESS}, 10.0.0.1", "list": [{"ip": ADDRESS}]})),
         ("/batch/", capture(**{"$ip": ADDRESS, "$set": {"$ip": ADDRESS}}) | {"ip": ADDRESS, "$set": {"ip": ADDRESS}}),
         ("/batch/", capture("", **{"$ip": ADDRESS})),
+        ("/v1/batch", call(properties={"a": {"b": {"c": {"d": {"e": {"f": {"ip": ADDRESS}}}}}}})),
+        ("/v1/batch", call(event=None, properties={"a": {"b": {"c": {"d": {"e": {"f": {"ip": ADDRESS}}}}}}})),
+        ("/v1/batch", call(properties=dict.fromkeys(("IP", "clientIp", "remote_addr", "$initial_ip"), ADDRESS))),
+        ("/batch/", capture(ips=[ADDRESS])),
     ],
 )
 def test_no_whole_address_of_a_visitor_is_kept_in_an_event_or_in_quarantine(path: str, item: dict[str, Any]) -> None:
