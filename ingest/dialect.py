@@ -27,6 +27,7 @@ from schema.event import Event, Quarantined, derived_id, new_id, now
 
 Headers = dict[bytes, bytes]
 _TEXT_MAX = 500
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}")
 _LARGE = 64 << 10  # to read 8 MiB takes half a second, in which the event loop must turn
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 
@@ -105,7 +106,7 @@ def read_each(items: Sequence[Any], read: Callable[[Any, int], Event], context: 
 def as_id(context: Context, kind: str, value: Any) -> UUID | None:
     """A UUID as it is; of any other text or number the UUID that always stands for it on this site. None for nothing.
 
-    The caller keeps in the metadata what was sent. Raises InvalidEvent.
+    Raises InvalidEvent.
     """
     if value is None or value == "":
         return None
@@ -113,10 +114,15 @@ def as_id(context: Context, kind: str, value: Any) -> UUID | None:
         value = str(value)
     if not isinstance(value, str) or len(value) > _TEXT_MAX:
         raise InvalidEvent("invalid_field", f"{kind}: an id is text of at most {_TEXT_MAX} characters.")
-    try:
-        return UUID(value) if len(value) in (32, 36) else derived_id(context.site_id, kind, value)
-    except ValueError:
-        return derived_id(context.site_id, kind, value)
+    return UUID(value) if _UUID.fullmatch(value) else derived_id(context.site_id, kind, value)
+
+
+def kept_id(context: Context, kind: str, name: str, value: Any, metadata: dict[str, Any]) -> UUID | None:
+    """The same; what was sent stays in the metadata, as `name`, where the UUID does not say it. Raises InvalidEvent."""
+    made = as_id(context, kind, value)
+    if made is not None and str(made) != value:
+        rules.keep(metadata, name, value)
+    return made
 
 
 def content_id(context: Context, item: Any, index: int, client_time: Any) -> UUID:

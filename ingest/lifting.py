@@ -16,7 +16,7 @@ import msgspec
 from starlette.types import Scope
 
 from ingest import rules
-from ingest.dialect import Headers, as_id
+from ingest.dialect import Headers, as_id, kept_id
 from ingest.dialects.native import NativeEvent
 from ingest.rules import Context
 from schema.errors import InvalidBody, InvalidEvent, TooLarge
@@ -69,7 +69,9 @@ def known_fields(properties: dict[str, Any], context: Context) -> dict[str, Any]
         found[name] = value
         del properties[name]
     code = found.pop("user_code", None)
-    return found if code is None else {"owner_code": code} | found
+    if code is not None and found.setdefault("owner_code", code) != code:
+        properties["user_code"] = code
+    return found
 
 
 def text(values: dict[str, Any], name: str, most: int = TEXT_MAX) -> str | None:
@@ -79,6 +81,12 @@ def text(values: dict[str, Any], name: str, most: int = TEXT_MAX) -> str | None:
         values.pop(name, None)
         return None
     return values.pop(name) if isinstance(value, str) and len(value) <= most else None
+
+
+def inner(outer: dict[str, Any], name: str) -> dict[str, Any]:
+    """A copy of what `outer` holds under that name, to take things out of; of what is no object, that it was there."""
+    value = outer.get(name)
+    return dict(value) if isinstance(value, dict) else {} if value is None else {name: value}
 
 
 def page_fields(url: str | None, path: str | None, campaign: dict[str, str | None]) -> dict[str, Any]:
@@ -98,9 +106,7 @@ def screen(width: Any, height: Any) -> str | None:
 
 def visitor(context: Context, anonymous: Any, user: Any, rest: dict[str, Any]) -> dict[str, Any]:
     """Who it was; an anonymous id that is no UUID is kept in `rest`. Raises InvalidEvent."""
-    anonymous_id = as_id(context, "anonymous", anonymous)
-    if anonymous_id is not None and str(anonymous_id) != anonymous:
-        rest["anonymous_id"] = anonymous
+    anonymous_id = kept_id(context, "anonymous", "anonymous_id", anonymous, rest)
     if isinstance(user, int) and not isinstance(user, bool):
         user = str(user)
     if user is not None and (not isinstance(user, str) or len(user) > TEXT_MAX):
@@ -119,12 +125,7 @@ def session(context: Context, given: Any, who: Mapping[str, Any]) -> UUID | None
 
 def message_id(context: Context, given: Any, content: Callable[[], UUID], rest: dict[str, Any]) -> UUID:
     """The event's id; one that is no UUID is kept in `rest`. Without one, that of its content. Raises InvalidEvent."""
-    event_id = as_id(context, "message", given)
-    if event_id is None:
-        return content()
-    if str(event_id) != given:
-        rest["message_id"] = given
-    return event_id
+    return kept_id(context, "message", "message_id", given, rest) or content()
 
 
 def event_name(value: Any) -> str:

@@ -128,6 +128,12 @@ def pack_metadata(event_type: str, metadata: dict[str, Any] | None, settings: Se
     return raw.decode()
 
 
+def keep(metadata: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """Put it there under its name; where that is taken, it is said to be the event's own."""
+    metadata[f"event.{name}" if name in metadata else name] = value
+    return metadata
+
+
 def as_json(value: Any, settings: Settings) -> bytes:
     """What was decoded, as JSON again. Raises InvalidEvent for what nests so deeply that it could be decoded only: both
     count Python's own frames too, and encoding is called from further inside."""

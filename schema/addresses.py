@@ -26,15 +26,16 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def network(host: str) -> str | None:
-    """An address cut to /24 (IPv4) or /48 (IPv6); None for anything else."""
+    """An address, or a network, cut to /24 (IPv4) or /48 (IPv6); None for anything else."""
+    if len(host) > _ADDRESS_MAX:
+        return None
     try:
-        address = ipaddress.ip_address(host) if len(host) <= _ADDRESS_MAX else None
+        whole = ipaddress.ip_interface(host)
     except ValueError:
         return None
-    if address is None:
-        return None
-    mapped = getattr(address, "ipv4_mapped", None) or address
-    return str(ipaddress.ip_network((mapped, 24 if mapped.version == 4 else 48), strict=False))
+    mapped = getattr(whole.ip, "ipv4_mapped", None) or whole.ip
+    bits = min(whole.network.prefixlen, 24 if mapped.version == 4 else 48)
+    return str(ipaddress.ip_network((mapped, bits), strict=False))
 
 
 def may_be_named(raw: bytes) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from ingest import rules
-from ingest.dialect import Dialect, as_id, refused_type, told, with_unknown
+from ingest.dialect import Dialect, kept_id, refused_type, told, with_unknown
 from ingest.dialects.native import Code
 from ingest.endpoint import Taken, decode
 from ingest.http import Answer, encode
@@ -82,9 +82,9 @@ def _event(wire: PlatformEvent, root: dict[str, Any], context: Context) -> Event
     metadata = with_unknown(wire, root)
     for name in _KEPT:
         if (value := getattr(wire, name)) is not None:
-            metadata[name if name not in metadata else f"event.{name}"] = value
+            rules.keep(metadata, name, value)
     event = Event(
-        event_id=as_id(context, "event", wire.event_id) or new_id(context.received_at),
+        event_id=kept_id(context, "event", "event_id", wire.event_id, metadata) or new_id(context.received_at),
         event_type=wire.event_type,
         occurred_at=context.received_at,
         claimed_user=None if wire.user_id in (None, "") else str(wire.user_id),

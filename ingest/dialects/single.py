@@ -14,7 +14,7 @@ from msgspec import Meta
 from starlette.types import Scope
 
 from ingest import rules
-from ingest.dialect import Dialect, Headers, as_id, content_id, refused_type, told, with_unknown
+from ingest.dialect import Dialect, Headers, content_id, kept_id, refused_type, told, with_unknown
 from ingest.dialects.native import Address, Code, Text
 from ingest.endpoint import Taken
 from ingest.http import Answer, encode
@@ -83,7 +83,7 @@ def _event(root: dict[str, Any], context: Context) -> Event:
         rules.check_type(wire.event_type, None, context)
     metadata = with_unknown(wire, root)
     event = Event(
-        event_id=_id(wire, root, context),
+        event_id=_id(wire, root, metadata, context),
         event_type=wire.event_type,
         occurred_at=_time(wire.timestamp, context),
         path=wire.path or "/",
@@ -94,9 +94,10 @@ def _event(root: dict[str, Any], context: Context) -> Event:
     return event
 
 
-def _id(wire: SingleEvent, root: dict[str, Any], context: Context) -> UUID:
+def _id(wire: SingleEvent, root: dict[str, Any], metadata: dict[str, Any], context: Context) -> UUID:
     unkeyed = {name: value for name, value in root.items() if name != "write_key"}
-    return as_id(context, "event", wire.event_id) or content_id(context, unkeyed, 0, wire.timestamp)
+    sent = kept_id(context, "event", "event_id", wire.event_id, metadata)
+    return sent or content_id(context, unkeyed, 0, wire.timestamp)
 
 
 def _time(timestamp: str | float | None, context: Context) -> int:

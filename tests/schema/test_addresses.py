@@ -56,7 +56,9 @@ def test_a_name_that_means_something_else_is_not(name: str) -> None:
         (True, True),
         (None, None),
         ("unknown", "unknown"),
-        ("203.0.113.0/24", None),
+        ("203.0.113.0/24", "203.0.113.0/24"),
+        ("203.0.113.77/32", "203.0.113.0/24"),
+        ("2001:db8:1::/48", "2001:db8:1::/48"),
     ],
 )
 def test_what_stands_there_is_cut_to_its_network_or_dropped_if_it_may_hold_an_address(value: Any, left: Any) -> None:
