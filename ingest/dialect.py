@@ -23,13 +23,12 @@ from ingest.http import Answer
 from ingest.rates import spend
 from ingest.rules import Context, Parsed
 from schema.errors import InvalidEvent
-from schema.event import Event, Quarantined, derived_id, new_id, now
+from schema.event import Event, Quarantined, derived_id, now
 
 Headers = dict[bytes, bytes]
 _TEXT_MAX = 500
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}")
 _LARGE = 64 << 10  # to read 8 MiB takes half a second, in which the event loop must turn
-_MISSING = re.compile(r"Object missing required field `(\w+)`")
 
 
 def named_in_body(_scope: Scope, _header: Headers, root: Any) -> dict[str, Any]:
@@ -37,23 +36,32 @@ def named_in_body(_scope: Scope, _header: Headers, root: Any) -> dict[str, Any]:
     return root if isinstance(root, dict) else {}
 
 
+class Done(NamedTuple):
+    """A request that was taken: its body, what was made of it, the durability in force, and the microseconds since it
+    was read."""
+
+    root: Any
+    parsed: Parsed
+    taken: Taken
+    durability: str
+    microseconds: int
+
+
 class Dialect(NamedTuple):
     """How one route of a format is read and answered.
 
     `parse` raises InvalidBody for what is no batch at all, `named` returns what the body says of `write_key` and
-    `site_id`, `answer` gets the durability in force and the microseconds since the request was read; where clients want
-    to hear of every event, `answer_each` answers instead, from the body and what was made of it.
+    `site_id`, `answer` says what the format's clients want to hear.
 
     `sdk`: the format of somebody's SDKs, which servers use too. What their requests say of their sender says nothing of
     a visitor, and their batches are as large as they like.
     """
 
     parse: Callable[[Any, Context], Parsed]
-    answer: Callable[[Taken, str, int], Answer]
+    answer: Callable[[Done], Answer]
     named: Callable[[Scope, Headers, Any], dict[str, Any]] = named_in_body
     read: Callable[[bytes], Any] = decode
     sdk: bool = False
-    answer_each: Callable[[Any, Parsed], Answer] | None = None
 
 
 class DialectEndpoint:
@@ -82,9 +90,7 @@ class DialectEndpoint:
         batch.category = parsed.category
         taken = take(batch, self._lanes, parsed.rejected)
         await commit(self._group, taken)
-        if self._dialect.answer_each:
-            return self._dialect.answer_each(root, parsed)
-        return self._dialect.answer(taken, self._gate.durability, now() - received_at)
+        return self._dialect.answer(Done(root, parsed, taken, self._gate.durability, now() - received_at))
 
 
 def read_each(items: Sequence[Any], read: Callable[[Any, int], Event], context: Context) -> Parsed:
@@ -123,35 +129,6 @@ def kept_id(context: Context, kind: str, name: str, value: Any, metadata: dict[s
     if made is not None and str(made) != value:
         rules.keep(metadata, name, value)
     return made
-
-
-def content_id(context: Context, item: Any, index: int, client_time: Any) -> UUID:
-    """The id of an event that came without one: of its content where the client sent a time, else a new one."""
-    if client_time is None:
-        return new_id(context.received_at)
-    return derived_id(context.site_id, "content", rules.as_json(item, context.settings), str(index))
-
-
-def with_unknown(wire: msgspec.Struct, item: dict[str, Any]) -> dict[str, Any]:
-    """The metadata that came with an item, and whatever of it `wire` does not know."""
-    known: dict[str, Any] = getattr(wire, "metadata", None) or {}
-    unknown = sorted(item.keys() - set(wire.__struct_fields__))
-    return known | {(name if name not in known else f"event.{name}"): item[name] for name in unknown}
-
-
-def told(error: msgspec.ValidationError) -> str:
-    """What is wrong with which field."""
-    what, _, where = str(error).partition(" - at ")
-    field = where.strip("`").removeprefix("$").removeprefix(".")
-    if missing := _MISSING.fullmatch(what):
-        return f"{f'{field}.' if field else ''}{missing[1]}: is missing"
-    return f"{field or 'event'}: {what}"
-
-
-def refused_type(event_type: Any, context: Context) -> str:
-    """A refused event's type, for the count by reason; only known ones, so that a stranger cannot fill it."""
-    known = isinstance(event_type, str) and event_type in context.registry.event_types
-    return event_type if known else "unknown"
 
 
 def _quarantine(item: Any, index: int, code: str, message: str, context: Context) -> Quarantined:

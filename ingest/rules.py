@@ -9,13 +9,14 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus, urlsplit
+from uuid import UUID
 
 import msgspec
 
 from ingest.rates import Charges
 from schema import addresses
 from schema.errors import InvalidEvent
-from schema.event import MICROSECOND, Event, Quarantined
+from schema.event import MICROSECOND, Event, Quarantined, derived_id, new_id
 from schema.registry import Registry, SiteRule
 from schema.settings import Settings
 
@@ -26,6 +27,7 @@ _UTM = re.compile(r"(?:^|&)(utm_(?:source|medium|campaign|term|content))=([^&]+)
 _NO_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[^][{}"]+')
 _encode = msgspec.json.Encoder().encode
 _TOO_DEEP = "Metadata may nest {} levels."
+_MISSING = re.compile(r"Object missing required field `(\w+)`")
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -58,6 +60,35 @@ class Parsed(NamedTuple):
     rejected: list[Rejection]
     quarantined: Sequence[Quarantined] = ()
     category: str | None = None
+
+
+def content_id(context: Context, item: Any, index: int, client_time: Any) -> UUID:
+    """The id of an event that came without one: of its content where the client sent a time, else a new one."""
+    if client_time is None:
+        return new_id(context.received_at)
+    return derived_id(context.site_id, "content", as_json(item, context.settings), str(index))
+
+
+def with_unknown(wire: msgspec.Struct, item: dict[str, Any]) -> dict[str, Any]:
+    """The metadata that came with an item, and whatever of it `wire` does not know."""
+    known: dict[str, Any] = getattr(wire, "metadata", None) or {}
+    unknown = sorted(item.keys() - set(wire.__struct_fields__))
+    return known | {(name if name not in known else f"event.{name}"): item[name] for name in unknown}
+
+
+def told(error: msgspec.ValidationError) -> str:
+    """What is wrong with which field."""
+    what, _, where = str(error).partition(" - at ")
+    field = where.strip("`").removeprefix("$").removeprefix(".")
+    if missing := _MISSING.fullmatch(what):
+        return f"{f'{field}.' if field else ''}{missing[1]}: is missing"
+    return f"{field or 'event'}: {what}"
+
+
+def refused_type(event_type: Any, context: Context) -> str:
+    """A refused event's type, for the count by reason; only known ones, so that a stranger cannot fill it."""
+    known = isinstance(event_type, str) and event_type in context.registry.event_types
+    return event_type if known else "unknown"
 
 
 def instant(value: Any) -> int:

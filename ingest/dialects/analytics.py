@@ -15,9 +15,9 @@ from msgspec import Meta
 from msgspec.structs import astuple
 
 from ingest import rules
-from ingest.dialect import Dialect, content_id, kept_id, refused_type, told, with_unknown
+from ingest.dialect import Dialect, Done, kept_id
 from ingest.dialects.native import Address, Code, Text
-from ingest.endpoint import Taken, receipt
+from ingest.endpoint import receipt
 from ingest.http import Answer, encode
 from ingest.rules import Context, Parsed, Rejection
 from schema.errors import InvalidBody, InvalidEvent, TooLarge
@@ -83,16 +83,16 @@ def parse(root: Any, context: Context) -> Parsed:
         except InvalidEvent as refusal:
             reason = refusal.code, refusal.message
         except msgspec.ValidationError as error:
-            reason = "invalid_field", told(error)
+            reason = "invalid_field", rules.told(error)
         kind = item.get("type") if isinstance(item, dict) else None
         event_type = TYPES.get(kind) if isinstance(kind, str) else None
-        parsed.rejected.append(Rejection(index, *reason, refused_type(event_type, context)))
+        parsed.rejected.append(Rejection(index, *reason, rules.refused_type(event_type, context)))
     return parsed
 
 
-def answer(taken: Taken, durability: str, _: int) -> Answer:
+def answer(done: Done) -> Answer:
     """The receipt of the native dialect."""
-    return 202, encode(receipt(taken, durability))
+    return 202, encode(receipt(done.taken, done.durability))
 
 
 def _event(item: Any, index: int, ahead: int, context: Context) -> Event:
@@ -102,7 +102,7 @@ def _event(item: Any, index: int, ahead: int, context: Context) -> Event:
     event_type, data = TYPES[wire.type], wire.data
     if context.rule.strict:
         rules.check_type(event_type, None, context)
-    metadata = with_unknown(data, item["data"])
+    metadata = rules.with_unknown(data, item["data"])
     session_id = kept_id(context, "session", "session_id", data.session_id, metadata)
     if session_id is None:
         raise InvalidEvent("invalid_field", "data.session_id: is empty.")
@@ -148,7 +148,7 @@ def _id(
             rules.keep(metadata, "event_id", data.event_id)
         return derived_id(context.site_id, "session_start", session_id.bytes)
     sent = kept_id(context, "event", "event_id", data.event_id, metadata)
-    return sent or content_id(context, item, index, data.timestamp)
+    return sent or rules.content_id(context, item, index, data.timestamp)
 
 
 def _text(value: str | int | None) -> str | None:

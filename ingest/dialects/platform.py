@@ -13,13 +13,13 @@ import msgspec
 from msgspec import Meta
 
 from ingest import rules
-from ingest.dialect import Dialect, kept_id, refused_type, told, with_unknown
+from ingest.dialect import Dialect, Done, kept_id
 from ingest.dialects.native import Code
-from ingest.endpoint import Taken, decode
+from ingest.endpoint import decode
 from ingest.http import Answer, encode
 from ingest.rules import Context, Parsed, Rejection
 from schema.errors import InvalidBody, InvalidEvent
-from schema.event import Batch, Event, new_id
+from schema.event import Event, new_id
 
 Name = Annotated[str, Meta(max_length=500)] | int
 
@@ -60,16 +60,16 @@ def parse(root: dict[str, Any], context: Context) -> Parsed:
     except InvalidEvent as refusal:
         reason = refusal.code, refusal.message
     except msgspec.ValidationError as error:
-        reason = "invalid_field", told(error)
-    return Parsed([], [Rejection(0, *reason, refused_type(root.get("event_type"), context))])
+        reason = "invalid_field", rules.told(error)
+    return Parsed([], [Rejection(0, *reason, rules.refused_type(root.get("event_type"), context))])
 
 
-def answer(taken: Taken, _: str, __: int) -> Answer:
+def answer(done: Done) -> Answer:
     """The event's id, as PostgREST answers a function that returns one."""
-    if taken.packed is None or not taken.accepted:
-        refusal = taken.rejected[0]
+    if done.parsed.rejected:
+        refusal = done.parsed.rejected[0]
         return 400, encode({"code": refusal.code, "message": refusal.message})
-    return 200, encode(Batch.unpack(taken.packed.payload).events[0].event_id)
+    return 200, encode(done.parsed.events[0].event_id)
 
 
 def _is_prefixed(name: str) -> bool:
@@ -79,7 +79,7 @@ def _is_prefixed(name: str) -> bool:
 def _event(wire: PlatformEvent, root: dict[str, Any], context: Context) -> Event:
     if context.rule.strict:
         rules.check_type(wire.event_type, None, context)
-    metadata = with_unknown(wire, root)
+    metadata = rules.with_unknown(wire, root)
     for name in _KEPT:
         if (value := getattr(wire, name)) is not None:
             rules.keep(metadata, name, value)

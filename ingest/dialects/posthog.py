@@ -19,8 +19,8 @@ from starlette.types import Scope
 
 from ingest import lifting, rules
 from ingest.body import GZIP, gunzip
-from ingest.dialect import Dialect, Headers, content_id, read_each
-from ingest.endpoint import Taken, decode
+from ingest.dialect import Dialect, Done, Headers, read_each
+from ingest.endpoint import decode
 from ingest.http import Answer, encode
 from ingest.lifting import ADDRESS_MAX, inner, text
 from ingest.rules import Context, Parsed
@@ -101,7 +101,7 @@ def _event(item: dict[str, Any], index: int, sent_at: Any, context: Context) -> 
     said = item.get("timestamp") or properties.get("$time")
     client_time = said or _before(item.get("offset"), context)
     event_id = lifting.message_id(
-        context, item.get("uuid"), lambda: content_id(context, _content(item), index, said), rest
+        context, item.get("uuid"), lambda: rules.content_id(context, _content(item), index, said), rest
     )
     at = rules.occurred_at(client_time, rules.skew(sent_at, context), context)
     return lifting.build(context, event_id, event_type, at, fields, properties, rest)
@@ -146,19 +146,19 @@ def _content(item: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in item.items() if name not in _OF_SENDING} | {"properties": properties}
 
 
-def answer(_taken: Taken, _durability: str, _microseconds: int) -> Answer:
+def answer(_: Done) -> Answer:
     """Exactly 200: the Python SDK resends what was answered with any other status."""
     return _OK
 
 
-def answer_each(root: Any, _parsed: Parsed) -> Answer:
+def answer_each(done: Done) -> Answer:
     """The same by the uuid of every event, as the newer protocol wants it. What was quarantined is kept too, and sent
     again it would be no better."""
-    uuids = [item.get("uuid") for item in _items(root) if isinstance(item, dict)]
+    uuids = [item.get("uuid") for item in _items(done.root) if isinstance(item, dict)]
     return 200, encode({"results": {uuid: {"result": "ok"} for uuid in uuids if isinstance(uuid, str)}})
 
 
 _LEGACY = Dialect(parse, answer, named, read, sdk=True)
-_EACH = Dialect(parse, answer, named, read, sdk=True, answer_each=answer_each)
+_EACH = Dialect(parse, answer_each, named, read, sdk=True)
 _PATHS = ("/batch", "/e", "/i/v0/e", "/capture", "/track")
 ROUTES = {path + slash: _LEGACY for path in _PATHS for slash in ("", "/")} | {"/i/v1/analytics/events": _EACH}

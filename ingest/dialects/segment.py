@@ -16,8 +16,7 @@ from typing import Any
 from starlette.types import Scope
 
 from ingest import lifting, rules
-from ingest.dialect import Dialect, Headers, content_id, read_each
-from ingest.endpoint import Taken
+from ingest.dialect import Dialect, Done, Headers, read_each
 from ingest.http import Answer
 from ingest.lifting import ADDRESS_MAX, inner, text
 from ingest.rules import Context, Parsed
@@ -72,7 +71,7 @@ def _event(
     fields |= lifting.known_fields(properties, context)
     content = {name: value for name, value in item.items() if name != "sentAt"}  # which each attempt says anew
     event_id = lifting.message_id(
-        context, item.get("messageId"), lambda: content_id(context, content, index, client_time), rest
+        context, item.get("messageId"), lambda: rules.content_id(context, content, index, client_time), rest
     )
     at = rules.occurred_at(client_time, rules.skew(sent_at, context), context)
     kept = rest | ({"context": about} if about else {})
@@ -97,7 +96,7 @@ def _page(call: str, about: dict[str, Any], properties: dict[str, Any]) -> dict[
     return fields
 
 
-def answer(_taken: Taken, _durability: str, _microseconds: int) -> Answer:
+def answer(_: Done) -> Answer:
     """Exactly 200: the Python SDKs resend what was answered with any other status."""
     return _OK
 

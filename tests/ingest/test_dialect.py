@@ -7,7 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from ingest.dialect import as_id, content_id, read_each
+from ingest.dialect import as_id, read_each
+from ingest.rules import content_id
 from schema.errors import InvalidEvent
 from schema.event import Event
 from tests.ingest.contexts import context
