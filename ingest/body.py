@@ -17,7 +17,7 @@ from ingest.gate import Gate
 from schema.errors import InvalidBody, SlowSender, TooLarge, UnsupportedEncoding
 from schema.settings import Settings
 
-_GZIP = b"\x1f\x8b"
+GZIP = b"\x1f\x8b"
 _MEMBERS_MAX = 16
 _MARK = b"\xef\xbb\xbf"
 _JSON = (b"{", b"[")
@@ -61,7 +61,7 @@ def unpack(raw: bytes, header: dict[bytes, bytes], limit: int) -> bytes:
     encoding = header.get(b"content-encoding", b"identity").strip().lower()
     if encoding not in (b"identity", b"gzip", b""):
         raise UnsupportedEncoding
-    if encoding == b"gzip" or raw.startswith(_GZIP):
+    if encoding == b"gzip" or raw.startswith(GZIP):
         raw = gunzip(raw, limit)
     says_form = raw[:1] not in _JSON and b"x-www-form-urlencoded" in header.get(b"content-type", b"")
     # A byte order mark is refused as JSON, with the reason, and not as a form that lacks a field.

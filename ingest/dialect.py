@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -15,6 +16,7 @@ from uuid import UUID
 import msgspec
 from starlette.types import Scope
 
+from ingest import rules
 from ingest.commit import GroupCommit
 from ingest.endpoint import Taken, commit, decode, make_batch, take
 from ingest.gate import Gate
@@ -24,7 +26,7 @@ from ingest.rates import spend
 from ingest.rules import Context, Parsed
 from schema import limits
 from schema.errors import InvalidEvent
-from schema.event import Event, Quarantined, derived_id, new_id, now
+from schema.event import Event, Quarantined, derived_id, now
 
 Headers = dict[bytes, bytes]
 _TEXT_MAX = 500
@@ -32,6 +34,7 @@ _VALUE_LEAST = 16  # bytes of a body for each of the values in it: those of real
 _CHARGED_BYTES = 4096
 _SENT_MAX, _SENT_HEAD = 64 << 10, 4 << 10  # of what is quarantined
 _KEYS = {"writeKey", "write_key", "api_key", "token", "$token"}
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}")
 
 
 def named_in_body(_scope: Scope, _header: Headers, root: Any) -> dict[str, Any]:
@@ -39,12 +42,26 @@ def named_in_body(_scope: Scope, _header: Headers, root: Any) -> dict[str, Any]:
     return root if isinstance(root, dict) else {}
 
 
+class Done(NamedTuple):
+    """A request that was taken: what its dialect wanted to say of it, the durability in force, and the microseconds
+    since it was read."""
+
+    said: Any
+    taken: Taken
+    durability: str
+    microseconds: int
+
+
+def nothing(_root: Any, _parsed: Parsed) -> None:
+    """Most answers say nothing of the events."""
+
+
 class Dialect(NamedTuple):
     """How one route of a format is read and answered.
 
     `parse` raises InvalidBody for what is no batch at all, `named` returns what the body says of `write_key` and
-    `site_id`, `answer` gets the durability in force and the microseconds since the request was read; where clients want
-    to hear of every event, `answer_each` answers instead, from the body and what was made of it.
+    `site_id`, `answer` says what the format's clients want to hear, of which `say`
+    makes, before the promise, what depends on the events: they do not wait for it.
 
     `unwrap` makes JSON of a body that is none yet; `read` does so too.
 
@@ -53,12 +70,12 @@ class Dialect(NamedTuple):
     """
 
     parse: Callable[[Any, Context], Parsed]
-    answer: Callable[[Taken, str, int], Answer]
+    answer: Callable[[Done], Answer]
     named: Callable[[Scope, Headers, Any], dict[str, Any]] = named_in_body
     read: Callable[[bytes], Any] = decode
     sdk: bool = False
-    answer_each: Callable[[Any, Parsed], Answer] | None = None
     unwrap: Callable[[bytes], bytes] | None = None
+    say: Callable[[Any, Parsed], Any] = nothing
 
 
 class _Made(NamedTuple):
@@ -66,7 +83,7 @@ class _Made(NamedTuple):
 
     context: Context
     taken: Taken
-    answer: Answer | None
+    said: Any
 
 
 class DialectEndpoint:
@@ -84,10 +101,10 @@ class DialectEndpoint:
             made = await self._make_large(scope, header, raw, received_at)
         else:
             root = self._dialect.read(raw)
-            made = self._make(scope, header, root, self._context(scope, header, root, received_at))
+            made = self._make(scope, header, root, self._context(scope, header, raw, root, received_at))
         spend(made.context.charges, max(made.taken.accepted - 1, len(raw) // _CHARGED_BYTES))
         await commit(self._group, made.taken)
-        return made.answer or self._dialect.answer(made.taken, self._gate.durability, now() - received_at)
+        return self._dialect.answer(Done(made.said, made.taken, self._gate.durability, now() - received_at))
 
     async def _make_large(self, scope: Scope, header: Headers, raw: bytes, received_at: int) -> _Made:
         """The same in a thread, as the event loop must turn meanwhile; few at once, and of strangers nothing is read
@@ -103,13 +120,14 @@ class DialectEndpoint:
             gate.take(size)
             try:
                 root = await asyncio.to_thread(dialect.read, raw)
-                context = self._context(scope, header, root, received_at)
+                context = self._context(scope, header, raw, root, received_at)
                 return await asyncio.to_thread(self._make, scope, header, root, context)
             finally:
                 gate.give(size)
 
-    def _context(self, scope: Scope, header: Headers, root: Any, received_at: int) -> Context:
-        return self._gate.context(scope, header, self._dialect.named(scope, header, root), received_at)
+    def _context(self, scope: Scope, header: Headers, raw: bytes, root: Any, received_at: int) -> Context:
+        context = self._gate.context(scope, header, self._dialect.named(scope, header, root), received_at)
+        return context._replace(may_hold_nul=rules.may_hold_nul(raw))
 
     def _make(self, scope: Scope, header: Headers, root: Any, context: Context) -> _Made:
         """Charges nothing: buckets are the event loop's own."""
@@ -121,7 +139,7 @@ class DialectEndpoint:
             batch.user_agent = batch.ip_prefix = batch.country = None
         batch.category = parsed.category
         taken = take(batch, self._lanes, parsed.rejected)
-        return _Made(context, taken, dialect.answer_each(root, parsed) if dialect.answer_each else None)
+        return _Made(context, taken, dialect.say(root, parsed))
 
 
 def read_each(items: Sequence[Any], read: Callable[[Any, int], Event], context: Context) -> Parsed:
@@ -130,7 +148,8 @@ def read_each(items: Sequence[Any], read: Callable[[Any, int], Event], context: 
     for index, item in enumerate(items):
         try:
             event = read(item, index)
-            limits.refuse_nul(msgspec.structs.astuple(event), event.metadata)
+            if context.may_hold_nul:
+                limits.refuse_nul(msgspec.structs.astuple(event), event.metadata, event.utm)
             events.append(event)
         except InvalidEvent as refusal:
             quarantined.append(_quarantine(item, index, refusal.code, refusal.message, context))
@@ -142,7 +161,7 @@ def read_each(items: Sequence[Any], read: Callable[[Any, int], Event], context: 
 def as_id(context: Context, kind: str, value: Any) -> UUID | None:
     """A UUID as it is; of any other text or number the UUID that always stands for it on this site. None for nothing.
 
-    The caller keeps in the metadata what was sent. Raises InvalidEvent.
+    Raises InvalidEvent.
     """
     if value is None or value == "":
         return None
@@ -150,30 +169,15 @@ def as_id(context: Context, kind: str, value: Any) -> UUID | None:
         value = str(value)
     if not isinstance(value, str) or len(value) > _TEXT_MAX:
         raise InvalidEvent("invalid_field", f"{kind}: an id is text of at most {_TEXT_MAX} characters.")
-    try:
-        return UUID(value) if len(value) in (32, 36) else derived_id(context.site_id, kind, value)
-    except ValueError:
-        return derived_id(context.site_id, kind, value)
+    return UUID(value) if _UUID.fullmatch(value) else derived_id(context.site_id, kind, value)
 
 
-def content_id(context: Context, item: Any, index: int, client_time: Any) -> UUID:
-    """The id of an event that came without one: of its content where the client sent a time, else a new one."""
-    if client_time is None:
-        return new_id(context.received_at)
-    return derived_id(context.site_id, "content", limits.as_json(item, context.settings), str(index))
-
-
-def with_unknown(wire: msgspec.Struct, item: dict[str, Any]) -> dict[str, Any]:
-    """The metadata that came with an item, and whatever of it `wire` does not know."""
-    known: dict[str, Any] = getattr(wire, "metadata", None) or {}
-    unknown = sorted(item.keys() - set(wire.__struct_fields__))
-    return known | {(name if name not in known else f"event.{name}"): item[name] for name in unknown}
-
-
-def refused_type(event_type: Any, context: Context) -> str:
-    """A refused event's type, for the count by reason; only known ones, so that a stranger cannot fill it."""
-    known = isinstance(event_type, str) and event_type in context.registry.event_types
-    return event_type if known else "unknown"
+def kept_id(context: Context, kind: str, name: str, value: Any, metadata: dict[str, Any]) -> UUID | None:
+    """The same; what was sent stays in the metadata, as `name`, where the UUID does not say it. Raises InvalidEvent."""
+    made = as_id(context, kind, value)
+    if made is not None and str(made) != value:
+        limits.keep(metadata, name, value)
+    return made
 
 
 def _quarantine(item: Any, index: int, code: str, message: str, context: Context) -> Quarantined:
@@ -191,7 +195,7 @@ def _as_sent(item: Any, context: Context) -> bytes:
         if isinstance(item.get("properties"), dict):
             item["properties"] = _without_keys(item["properties"])
     try:
-        sent = limits.as_json(item, context.settings)
+        sent = limits.as_kept(item, context.settings)
     except InvalidEvent:
         return b'"nested too deeply"'
     if len(sent) <= _SENT_MAX:

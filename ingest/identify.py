@@ -16,7 +16,6 @@ from starlette.types import Scope
 
 from ingest import rules
 from ingest.commit import GroupCommit
-from ingest.dialect import content_id
 from ingest.dialects.native import Address, Code, Text
 from ingest.endpoint import commit, decode, make_batch, receipt, take
 from ingest.gate import Gate
@@ -73,7 +72,7 @@ def _event(root: Any, context: Context) -> Event:
     except InvalidEvent as refusal:
         raise InvalidBody(refusal.message) from None
     return Event(
-        event_id=wanted.event_id or content_id(context, root, 0, wanted.client_timestamp),
+        event_id=wanted.event_id or rules.content_id(context, root, 0, wanted.client_timestamp),
         event_type="user_identify",
         occurred_at=at,
         session_id=wanted.session_id,

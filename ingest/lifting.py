@@ -1,14 +1,12 @@
 """What the SDKs of other vendors have in common: keys, and properties of which some are fields of ours.
 
 In: decoded JSON values. Out: what fits, as the canonical event has it; the rest stays where it was, for the metadata.
-Addresses of visitors are cut here, before anything is queued or quarantined.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 from urllib.parse import parse_qsl
@@ -18,10 +16,8 @@ import msgspec
 from starlette.types import Scope
 
 from ingest import rules
-from ingest.dialect import Headers, as_id
+from ingest.dialect import Headers, as_id, kept_id
 from ingest.dialects.native import NativeEvent
-from ingest.endpoint import decode
-from ingest.gate import ip_prefix
 from ingest.rules import Context
 from schema import limits
 from schema.errors import InvalidBody, InvalidEvent, TooLarge
@@ -37,9 +33,6 @@ _OURS = (
 )
 _HINTS = {name: hint for name, hint in get_type_hints(NativeEvent, include_extras=True).items() if name in _OURS}
 _NUMBERS = ("trip_id", "position")  # which pages often send as text
-_IP_NAMES = {"ip", "$ip", "request_ip", "ip_address", "ipAddress"}
-_IP_LEVELS = 6  # batch, items, an item's context, properties and traits, and what these hold
-_MAY_NAME_IP = re.compile(rb'"(?:\$?ip|request_ip|ip_?[aA]ddress)"|\\u00')  # a walk took a third of reading a batch
 
 
 def key_of(scope: Scope, header: Headers, *inside: Any) -> dict[str, Any]:
@@ -64,25 +57,6 @@ def items(found: Any) -> list[Any]:
     return found
 
 
-def read(raw: bytes) -> Any:
-    """The body as JSON values, with the addresses in it cut. Raises InvalidBody."""
-    root = decode(raw)
-    if _MAY_NAME_IP.search(raw):
-        cut_addresses(root, _IP_LEVELS)
-    return root
-
-
-def cut_addresses(value: Any, levels: int) -> None:
-    """Cut the addresses of visitors to their network, in place; what stands there and is none is dropped."""
-    if isinstance(value, dict):
-        for name in _IP_NAMES & value.keys():
-            value[name] = ip_prefix(value[name]) if isinstance(value[name], str) else None
-    if levels and isinstance(value, dict | list):
-        for one in value.values() if isinstance(value, dict) else value:
-            if isinstance(one, dict | list):
-                cut_addresses(one, levels - 1)
-
-
 def known_fields(properties: dict[str, Any], context: Context) -> dict[str, Any]:
     """Take out of `properties` what is a field of ours and fits; a source that a strict site does not know does not."""
     found: dict[str, Any] = {}
@@ -96,7 +70,9 @@ def known_fields(properties: dict[str, Any], context: Context) -> dict[str, Any]
         found[name] = value
         del properties[name]
     code = found.pop("user_code", None)
-    return found if code is None else {"owner_code": code} | found
+    if code is not None and found.setdefault("owner_code", code) != code:
+        properties["user_code"] = code
+    return found
 
 
 def text(values: dict[str, Any], name: str, most: int = TEXT_MAX) -> str | None:
@@ -108,10 +84,16 @@ def text(values: dict[str, Any], name: str, most: int = TEXT_MAX) -> str | None:
     return values.pop(name) if isinstance(value, str) and len(value) <= most else None
 
 
+def inner(outer: dict[str, Any], name: str) -> dict[str, Any]:
+    """A copy of what `outer` holds under that name, to take things out of; of what is no object, that it was there."""
+    value = outer.get(name)
+    return dict(value) if isinstance(value, dict) else {} if value is None else {name: value}
+
+
 def page_fields(url: str | None, path: str | None, campaign: dict[str, str | None]) -> dict[str, Any]:
     """Address, path and UTM parameters; those that the campaign names win."""
     path, utm = rules.page(url, path)
-    said = {f"utm_{name}": value for name, value in campaign.items() if value is not None}
+    said = {f"utm_{name}": value for name, value in campaign.items() if value is not None and "\0" not in value}
     if said:
         utm = msgspec.json.encode((msgspec.json.decode(utm) if utm else {}) | said).decode()
     return {"page_url": url, "path": path, "utm": utm}
@@ -125,9 +107,7 @@ def screen(width: Any, height: Any) -> str | None:
 
 def visitor(context: Context, anonymous: Any, user: Any, rest: dict[str, Any]) -> dict[str, Any]:
     """Who it was; an anonymous id that is no UUID is kept in `rest`. Raises InvalidEvent."""
-    anonymous_id = as_id(context, "anonymous", anonymous)
-    if anonymous_id is not None and str(anonymous_id) != anonymous:
-        rest["anonymous_id"] = anonymous
+    anonymous_id = kept_id(context, "anonymous", "anonymous_id", anonymous, rest)
     if isinstance(user, int) and not isinstance(user, bool):
         user = str(user)
     if user is not None and (not isinstance(user, str) or len(user) > TEXT_MAX):
@@ -146,12 +126,7 @@ def session(context: Context, given: Any, who: Mapping[str, Any]) -> UUID | None
 
 def message_id(context: Context, given: Any, content: Callable[[], UUID], rest: dict[str, Any]) -> UUID:
     """The event's id; one that is no UUID is kept in `rest`. Without one, that of its content. Raises InvalidEvent."""
-    event_id = as_id(context, "message", given)
-    if event_id is None:
-        return content()
-    if str(event_id) != given:
-        rest["message_id"] = given
-    return event_id
+    return kept_id(context, "message", "message_id", given, rest) or content()
 
 
 def event_name(value: Any) -> str:

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus, urlsplit
+from uuid import UUID
 
 import msgspec
 
 from ingest.rates import Charges
 from schema import limits
 from schema.errors import InvalidEvent
-from schema.event import MICROSECOND, Event, Quarantined
+from schema.event import MICROSECOND, Event, Quarantined, derived_id, new_id
 from schema.registry import Registry, SiteRule
 from schema.settings import Settings
 
@@ -26,7 +27,8 @@ _UTM = re.compile(r"(?:^|&)(utm_(?:source|medium|campaign|term|content))=([^&]+)
 
 
 class Context(NamedTuple):
-    """What a dialect may know besides the body. `received_at` in microseconds; `charges` pay for the events."""
+    """What a dialect may know besides the body. `received_at` in microseconds; `charges` pay for the events.
+    `may_hold_nul`: whether the body has to be searched for U+0000."""
 
     site_id: str
     rule: SiteRule
@@ -34,6 +36,7 @@ class Context(NamedTuple):
     settings: Settings
     received_at: int
     charges: Charges = ()
+    may_hold_nul: bool = True
 
 
 class Rejection(NamedTuple):
@@ -52,6 +55,26 @@ class Parsed(NamedTuple):
     rejected: list[Rejection]
     quarantined: Sequence[Quarantined] = ()
     category: str | None = None
+
+
+def content_id(context: Context, item: Any, index: int, client_time: Any) -> UUID:
+    """The id of an event that came without one: of its content where the client sent a time, else a new one."""
+    if client_time is None:
+        return new_id(context.received_at)
+    return derived_id(context.site_id, "content", limits.as_json(item, context.settings), str(index))
+
+
+def with_unknown(wire: msgspec.Struct, item: dict[str, Any]) -> dict[str, Any]:
+    """The metadata that came with an item, and whatever of it `wire` does not know."""
+    known: dict[str, Any] = getattr(wire, "metadata", None) or {}
+    unknown = sorted(item.keys() - set(wire.__struct_fields__))
+    return known | {(name if name not in known else f"event.{name}"): item[name] for name in unknown}
+
+
+def refused_type(event_type: Any, context: Context) -> str:
+    """A refused event's type, for the count by reason; only known ones, so that a stranger cannot fill it."""
+    known = isinstance(event_type, str) and event_type in context.registry.event_types
+    return event_type if known else "unknown"
 
 
 def instant(value: Any) -> int:
@@ -119,3 +142,8 @@ def page(page_url: str | None, path: str | None) -> tuple[str | None, str | None
         found = {name: value for name, value in values.items() if "\0" not in value}
         utm = msgspec.json.encode(found).decode() if found else None
     return path if path is not None else parts.path or "/", utm
+
+
+def may_hold_nul(raw: bytes) -> bool:
+    """Whether a text in this body can hold U+0000: what is not JSON yet may hold anything."""
+    return b"\\u0000" in raw or raw.lstrip()[:1] not in (b"{", b"[")

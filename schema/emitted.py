@@ -38,7 +38,7 @@ def event(wire: Emitted, more: dict[str, Any], event_id: UUID, occurred_at: int,
     metadata = dict(more)
     for name in _KEPT:
         if (value := getattr(wire, name)) is not None:
-            metadata[name if name not in metadata else f"event.{name}"] = value
+            limits.keep(metadata, name, value)
     made = Event(
         event_id=event_id,
         event_type=wire.event_type,

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from schema import addresses
 from schema.errors import InvalidEvent
 from schema.settings import Settings
 
@@ -34,7 +35,7 @@ def pack_metadata(event_type: str, metadata: dict[str, Any] | None, settings: Se
         _check_dwell((metadata or {}).get("duration_seconds"))
     if not metadata:
         return None
-    raw = as_json(metadata, settings)
+    raw = as_kept(metadata, settings)
     if len(raw) > settings.metadata_bytes_max:
         raise InvalidEvent("metadata_too_large", TOO_LARGE.format(settings.metadata_bytes_max))
     levels = settings.metadata_depth_max
@@ -53,9 +54,22 @@ def as_json(value: Any, settings: Settings) -> bytes:
         raise InvalidEvent("metadata_too_deep", TOO_DEEP.format(settings.metadata_depth_max)) from None
 
 
-def refuse_nul(values: Iterable[Any], metadata: str | None = None) -> None:
-    """Raises InvalidEvent when a text among them, or one in the metadata, holds U+0000, which Postgres cannot store."""
-    escaped = metadata is not None and "\\u0000" in metadata and _ESCAPED_NUL.search(metadata)
+def keep(metadata: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """Put it there under its name; where that is taken, it is said to be the event's own."""
+    metadata[f"event.{name}" if name in metadata else name] = value
+    return metadata
+
+
+def as_kept(value: Any, settings: Settings) -> bytes:
+    """As JSON, with the addresses of visitors in it cut; in the value too. The one place where that is done."""
+    raw = as_json(value, settings)
+    return as_json(value, settings) if addresses.may_be_named(raw) and addresses.cut(value) else raw
+
+
+def refuse_nul(values: Iterable[Any], *documents: str | None) -> None:
+    """Raises InvalidEvent when a text among them, or one in the JSON documents, holds U+0000, which Postgres cannot
+    store."""
+    escaped = any(text is not None and "\\u0000" in text and _ESCAPED_NUL.search(text) for text in documents)
     if escaped or any(isinstance(value, str) and "\0" in value for value in values):
         raise InvalidEvent("nul_character", "Text may not hold the character U+0000.")
 

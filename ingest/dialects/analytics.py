@@ -15,9 +15,9 @@ from msgspec import Meta
 from msgspec.structs import astuple
 
 from ingest import rules
-from ingest.dialect import Dialect, as_id, content_id, refused_type, with_unknown
+from ingest.dialect import Dialect, Done, kept_id
 from ingest.dialects.native import Address, Code, Text
-from ingest.endpoint import Taken, receipt
+from ingest.endpoint import receipt
 from ingest.http import Answer, encode
 from ingest.rules import Context, Parsed, Rejection
 from schema import limits
@@ -87,13 +87,13 @@ def parse(root: Any, context: Context) -> Parsed:
             reason = "invalid_field", limits.told(error)
         kind = item.get("type") if isinstance(item, dict) else None
         event_type = TYPES.get(kind) if isinstance(kind, str) else None
-        parsed.rejected.append(Rejection(index, *reason, refused_type(event_type, context)))
+        parsed.rejected.append(Rejection(index, *reason, rules.refused_type(event_type, context)))
     return parsed
 
 
-def answer(taken: Taken, durability: str, _: int) -> Answer:
+def answer(done: Done) -> Answer:
     """The receipt of the native dialect."""
-    return 202, encode(receipt(taken, durability))
+    return 202, encode(receipt(done.taken, done.durability))
 
 
 def _event(item: Any, index: int, ahead: int, context: Context) -> Event:
@@ -103,16 +103,19 @@ def _event(item: Any, index: int, ahead: int, context: Context) -> Event:
     event_type, data = TYPES[wire.type], wire.data
     if context.rule.strict:
         rules.check_type(event_type, None, context)
-    session_id = as_id(context, "session", data.session_id)
+    metadata = rules.with_unknown(data, item["data"])
+    session_id = kept_id(context, "session", "session_id", data.session_id, metadata)
     if session_id is None:
         raise InvalidEvent("invalid_field", "data.session_id: is empty.")
+    if data.owner_code and data.user_code:
+        limits.keep(metadata, "user_code", data.user_code)
     path, utm = rules.page(data.page_url, data.path)
     event = Event(
-        event_id=_id(event_type, session_id, item, index, data, context),
+        event_id=_id(event_type, session_id, item, index, data, metadata, context),
         event_type=event_type,
         occurred_at=rules.occurred_at(data.timestamp, ahead, context),
         session_id=session_id,
-        anonymous_id=as_id(context, "visitor", data.anonymous_id) or session_id,
+        anonymous_id=kept_id(context, "visitor", "anonymous_id", data.anonymous_id, metadata) or session_id,
         page_url=data.page_url,
         path=path,
         referrer=data.referrer,
@@ -125,34 +128,28 @@ def _event(item: Any, index: int, ahead: int, context: Context) -> Event:
         click_target=data.click_target,
         click_category=data.click_category,
         page_type=data.page_type,
-        metadata=limits.pack_metadata(event_type, _metadata(data, item["data"]), context.settings),
+        metadata=limits.pack_metadata(event_type, metadata, context.settings),
         utm=utm,
     )
     limits.refuse_nul(astuple(event), event.metadata)
     return event
 
 
-def _id(event_type: str, session_id: UUID, item: Any, index: int, data: PageData, context: Context) -> UUID:
+def _id(
+    event_type: str,
+    session_id: UUID,
+    item: Any,
+    index: int,
+    data: PageData,
+    metadata: dict[str, Any],
+    context: Context,
+) -> UUID:
     if event_type == "session_start":
+        if data.event_id:
+            limits.keep(metadata, "event_id", data.event_id)
         return derived_id(context.site_id, "session_start", session_id.bytes)
-    return as_id(context, "event", data.event_id) or content_id(context, item, index, data.timestamp)
-
-
-def _metadata(data: PageData, sent: dict[str, Any]) -> dict[str, Any]:
-    """With the ids as they were sent, where they are no UUIDs."""
-    metadata = with_unknown(data, sent)
-    for name in ("session_id", "anonymous_id", "event_id"):
-        value = getattr(data, name)
-        if value not in (None, "") and not _is_uuid(value):
-            metadata.setdefault(name, value)
-    return metadata
-
-
-def _is_uuid(value: str | int) -> bool:
-    try:
-        return bool(UUID(str(value)))
-    except ValueError:
-        return False
+    sent = kept_id(context, "event", "event_id", data.event_id, metadata)
+    return sent or rules.content_id(context, item, index, data.timestamp)
 
 
 def _text(value: str | int | None) -> str | None:

@@ -7,18 +7,19 @@ schema/emitted.py as what is emitted in SQL, and the category of its type. Unkno
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
 from ingest import rules
-from ingest.dialect import Dialect, as_id, refused_type, with_unknown
-from ingest.endpoint import Taken, decode
+from ingest.dialect import Dialect, Done, kept_id
+from ingest.endpoint import decode
 from ingest.http import Answer, encode
 from ingest.rules import Context, Parsed, Rejection
 from schema import emitted, limits
 from schema.emitted import Emitted, Name
 from schema.errors import InvalidBody, InvalidEvent
-from schema.event import Batch, Event, new_id
+from schema.event import Event, new_id
 
 
 class PlatformEvent(Emitted, kw_only=True):
@@ -50,15 +51,20 @@ def parse(root: dict[str, Any], context: Context) -> Parsed:
         reason = refusal.code, refusal.message
     except msgspec.ValidationError as error:
         reason = "invalid_field", limits.told(error)
-    return Parsed([], [Rejection(0, *reason, refused_type(root.get("event_type"), context))])
+    return Parsed([], [Rejection(0, *reason, rules.refused_type(root.get("event_type"), context))])
 
 
-def answer(taken: Taken, _: str, __: int) -> Answer:
+def answer(done: Done) -> Answer:
     """The event's id, as PostgREST answers a function that returns one."""
-    if taken.packed is None or not taken.accepted:
-        refusal = taken.rejected[0]
+    if done.taken.rejected:
+        refusal = done.taken.rejected[0]
         return 400, encode({"code": refusal.code, "message": refusal.message})
-    return 200, encode(Batch.unpack(taken.packed.payload).events[0].event_id)
+    return 200, encode(done.said)
+
+
+def say(_root: Any, parsed: Parsed) -> UUID | None:
+    """The event's id, if it is one."""
+    return parsed.events[0].event_id if parsed.events else None
 
 
 def _is_prefixed(name: str) -> bool:
@@ -68,8 +74,9 @@ def _is_prefixed(name: str) -> bool:
 def _event(wire: PlatformEvent, root: dict[str, Any], context: Context) -> Event:
     if context.rule.strict:
         rules.check_type(wire.event_type, None, context)
-    event_id = as_id(context, "event", wire.event_id) or new_id(context.received_at)
-    return emitted.event(wire, with_unknown(wire, root), event_id, context.received_at, context.settings)
+    metadata = rules.with_unknown(wire, root)
+    event_id = kept_id(context, "event", "event_id", wire.event_id, metadata) or new_id(context.received_at)
+    return emitted.event(wire, metadata, event_id, context.received_at, context.settings)
 
 
-EMIT = Dialect(parse=parse, answer=answer, read=read)
+EMIT = Dialect(parse=parse, answer=answer, read=read, say=say)

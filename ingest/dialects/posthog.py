@@ -1,4 +1,4 @@
-"""PostHog's capture API: a batch, a list of events, or one bare event; JSON, gzip, or base64 in a form.
+"""PostHog's capture API: a batch, a list of events, or one bare event; JSON, gzip, or either in base64 in a form.
 
 In: the body's bytes. Out: canonical events; what is none is quarantined. $pageview and $screen become page_view,
 $identify becomes user_identify, $create_alias alias, $groupidentify group, and an $autocapture of a click becomes
@@ -18,10 +18,11 @@ from urllib.parse import unquote
 from starlette.types import Scope
 
 from ingest import lifting, rules
-from ingest.dialect import Dialect, Headers, content_id, read_each
-from ingest.endpoint import Taken
+from ingest.body import GZIP, gunzip
+from ingest.dialect import Dialect, Done, Headers, read_each
+from ingest.endpoint import decode
 from ingest.http import Answer, encode
-from ingest.lifting import ADDRESS_MAX, text
+from ingest.lifting import ADDRESS_MAX, inner, text
 from ingest.rules import Context, Parsed
 from schema.errors import InvalidBody, InvalidEvent
 from schema.event import Event
@@ -37,23 +38,26 @@ _ENVELOPE = frozenset(
     ("event", "uuid", "distinct_id", "timestamp", "sent_at", "offset", "api_key", "token", "properties", "session_id")
 )
 _KEYS = ("api_key", "token")
+_OF_SENDING = frozenset(("sent_at", "offset", *_KEYS))
+_GUNZIPPED_MAX = 8 << 20  # as much as a body may have anyway
 _CAMPAIGN = ("source", "medium", "campaign", "term", "content")
 _OK = 200, b'{"status":1}'
 
 
 def read(raw: bytes) -> Any:
     """The body as JSON values, also out of base64. Raises InvalidBody."""
-    return lifting.read(unwrap(raw))
+    return decode(unwrap(raw))
 
 
 def unwrap(raw: bytes) -> bytes:
-    """The body as JSON, also out of base64. Raises InvalidBody."""
+    """The body as JSON, also out of base64, and of gzip in it. Raises InvalidBody."""
     if raw.lstrip()[:1] in (b"{", b"["):
         return raw
     given = unquote(raw[5:].decode("latin-1")) if raw.startswith(b"data=") else raw.decode("latin-1")
     given = given.strip().replace(" ", "+")  # which a form means by a plus
     try:
-        return base64.b64decode(given + "=" * (-len(given) % 4), validate=True)
+        found = base64.b64decode(given + "=" * (-len(given) % 4), validate=True)
+        return gunzip(found, _GUNZIPPED_MAX) if found.startswith(GZIP) else found
     except (binascii.Error, ValueError):
         raise InvalidBody("The body is neither JSON nor JSON in base64.") from None
 
@@ -83,8 +87,7 @@ def _items(root: Any) -> Any:
 
 
 def _event(item: dict[str, Any], index: int, sent_at: Any, context: Context) -> Event:
-    given = item.get("properties")
-    properties = {name: value for name, value in given.items() if value is not None} if isinstance(given, dict) else {}
+    properties = {name: value for name, value in inner(item, "properties").items() if value is not None}
     rest = {name: value for name, value in item.items() if name not in _ENVELOPE and value not in (None, {})}
     name = lifting.event_name(item.get("event"))
     is_click = name == "$autocapture" and properties.get("$event_type") == "click"
@@ -99,9 +102,10 @@ def _event(item: dict[str, Any], index: int, sent_at: Any, context: Context) -> 
     if str(fields["session_id"]) == given_session:
         properties.pop("$session_id", None)
     fields |= _page(properties) | lifting.known_fields(properties, context)
-    client_time = _time(item, properties, context)
+    said = item.get("timestamp") or properties.get("$time")
+    client_time = said or _before(item.get("offset"), context)
     event_id = lifting.message_id(
-        context, item.get("uuid"), lambda: content_id(context, item, index, client_time), rest
+        context, item.get("uuid"), lambda: rules.content_id(context, _content(item), index, said), rest
     )
     at = rules.occurred_at(client_time, rules.skew(sent_at, context), context)
     return lifting.build(context, event_id, event_type, at, fields, properties, rest)
@@ -134,27 +138,36 @@ def _page(properties: dict[str, Any]) -> dict[str, Any]:
     } | lifting.page_fields(url, path, campaign)
 
 
-def _time(item: dict[str, Any], properties: dict[str, Any], context: Context) -> Any:
-    """When it happened: said, or so many milliseconds before it was sent."""
-    offset = item.get("offset")
-    if not item.get("timestamp") and isinstance(offset, int | float) and 0 <= offset < 1e12:
-        return (context.received_at - offset * 1000) / 1000
-    return item.get("timestamp") or properties.get("$time")
+def _before(offset: Any, context: Context) -> float | None:
+    """The time so many milliseconds before it was sent, which says nothing of which event it is."""
+    fits = isinstance(offset, int | float) and 0 <= offset < 1e12
+    return (context.received_at - offset * 1000) / 1000 if fits else None
 
 
-def answer(_taken: Taken, _durability: str, _microseconds: int) -> Answer:
+def _content(item: dict[str, Any]) -> dict[str, Any]:
+    """What is the same however often, and with whichever key, the event is sent."""
+    properties = {name: value for name, value in inner(item, "properties").items() if name not in _KEYS}
+    return {name: value for name, value in item.items() if name not in _OF_SENDING} | {"properties": properties}
+
+
+def answer(_: Done) -> Answer:
     """Exactly 200: the Python SDK resends what was answered with any other status."""
     return _OK
 
 
-def answer_each(root: Any, _parsed: Parsed) -> Answer:
+def answer_each(done: Done) -> Answer:
     """The same by the uuid of every event, as the newer protocol wants it. What was quarantined is kept too, and sent
     again it would be no better."""
+    return 200, encode({"results": {key: {"result": "ok"} for key in done.said}})
+
+
+def say_each(root: Any, _parsed: Parsed) -> list[str]:
+    """The uuids, as they were sent."""
     uuids = [item.get("uuid") for item in _items(root) if isinstance(item, dict)]
-    return 200, encode({"results": {uuid: {"result": "ok"} for uuid in uuids if isinstance(uuid, str)}})
+    return [uuid for uuid in uuids if isinstance(uuid, str)]
 
 
 _LEGACY = Dialect(parse, answer, named, read, sdk=True, unwrap=unwrap)
-_EACH = Dialect(parse, answer, named, read, sdk=True, answer_each=answer_each, unwrap=unwrap)
-_PATHS = ("/batch", "/e", "/i/v0/e", "/capture", "/track", "/engage")
+_EACH = Dialect(parse, answer_each, named, read, sdk=True, unwrap=unwrap, say=say_each)
+_PATHS = ("/batch", "/e", "/i/v0/e", "/capture", "/track")
 ROUTES = {path + slash: _LEGACY for path in _PATHS for slash in ("", "/")} | {"/i/v1/analytics/events": _EACH}

@@ -16,10 +16,9 @@ from typing import Any
 from starlette.types import Scope
 
 from ingest import lifting, rules
-from ingest.dialect import Dialect, Headers, content_id, read_each
-from ingest.endpoint import Taken
+from ingest.dialect import Dialect, Done, Headers, read_each
 from ingest.http import Answer
-from ingest.lifting import ADDRESS_MAX, text
+from ingest.lifting import ADDRESS_MAX, inner, text
 from ingest.rules import Context, Parsed
 from schema.errors import InvalidEvent
 from schema.event import Event
@@ -41,34 +40,38 @@ def parse(call: str | None, root: Any, context: Context) -> Parsed:
     """Read each call of a body by itself. `call` is the route's own, which the body's may contradict."""
     batch = root.get("batch") if isinstance(root, dict) else root
     sent_at = root.get("sentAt") if isinstance(root, dict) else None
+    shared = inner(root, "context") if isinstance(root, dict) and batch is not None else {}
     if batch is None and isinstance(root, dict) and (call or "type" in root):
         batch = [root]
 
     def read(item: Any, index: int) -> Event:
         if not isinstance(item, dict):
             raise InvalidEvent("invalid_field", "A call must be a JSON object.")
-        return _event(item, index, item.get("type") or call, sent_at or item.get("sentAt"), context)
+        return _event(item, index, item.get("type") or call, sent_at or item.get("sentAt"), shared, context)
 
     return read_each(lifting.items(batch), read, context)
 
 
-def _event(item: dict[str, Any], index: int, call: Any, sent_at: Any, context: Context) -> Event:
+def _event(
+    item: dict[str, Any], index: int, call: Any, sent_at: Any, shared: dict[str, Any], context: Context
+) -> Event:
+    """`shared`: the batch's own context, which each call's adds to."""
     if not isinstance(call, str) or call not in _CALLS:
         raise InvalidEvent("unknown_type", f"type: one of {', '.join(_CALLS)}.")
     event_type = lifting.event_name(item.get("event")) if call == "track" else _EVENT_TYPES.get(call, call)
-    about, properties = _inner(item, "context"), _inner(item, "properties")
+    about, properties = shared | inner(item, "context"), inner(item, "properties")
     rest = {name: value for name, value in item.items() if name not in _ENVELOPE and value not in (None, {})}
     client_time = item.get("timestamp") or item.get("originalTimestamp")
     fields = _page(call, about, properties)
     fields |= lifting.visitor(context, item.get("anonymousId"), item.get("userId"), rest)
     fields["session_id"] = lifting.session(context, about.get("sessionId"), fields)
     fields["user_agent"] = (text(about, "userAgent", ADDRESS_MAX) or "")[: lifting.TEXT_MAX] or None
-    shown = _inner(about, "screen")
+    shown = inner(about, "screen")
     fields["screen"] = lifting.screen(shown.get("width"), shown.get("height"))
     fields |= lifting.known_fields(properties, context)
     content = {name: value for name, value in item.items() if name != "sentAt"}  # which each attempt says anew
     event_id = lifting.message_id(
-        context, item.get("messageId"), lambda: content_id(context, content, index, client_time), rest
+        context, item.get("messageId"), lambda: rules.content_id(context, content, index, client_time), rest
     )
     at = rules.occurred_at(client_time, rules.skew(sent_at, context), context)
     kept = rest | ({"context": about} if about else {})
@@ -77,7 +80,7 @@ def _event(item: dict[str, Any], index: int, call: Any, sent_at: Any, context: C
 
 def _page(call: str, about: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:
     """Where it happened. A page says so in its properties, and mostly says it again in its context."""
-    page, campaign = _inner(about, "page"), _inner(about, "campaign")
+    page, campaign = inner(about, "page"), inner(about, "campaign")
     if call == "page":
         for name in ("url", "path", "referrer"):
             if name in properties:
@@ -93,19 +96,13 @@ def _page(call: str, about: dict[str, Any], properties: dict[str, Any]) -> dict[
     return fields
 
 
-def _inner(outer: dict[str, Any], name: str) -> dict[str, Any]:
-    """A copy of what `outer` holds under that name, to take things out of; of what is no object, that it was there."""
-    value = outer.get(name)
-    return dict(value) if isinstance(value, dict) else {} if value is None else {name: value}
-
-
-def answer(_taken: Taken, _durability: str, _microseconds: int) -> Answer:
+def answer(_: Done) -> Answer:
     """Exactly 200: the Python SDKs resend what was answered with any other status."""
     return _OK
 
 
 def _route(call: str | None) -> Dialect:
-    return Dialect(partial(parse, call), answer, named, lifting.read, sdk=True)
+    return Dialect(partial(parse, call), answer, named, sdk=True)
 
 
 _BATCHES = ("/v1/batch", "/v1/b", "/v1/import", "/beacon/v1/batch", "/api/s/batch", "/api/s/s2s/batch")

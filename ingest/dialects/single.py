@@ -14,9 +14,8 @@ from msgspec import Meta
 from starlette.types import Scope
 
 from ingest import rules
-from ingest.dialect import Dialect, Headers, as_id, content_id, refused_type, with_unknown
+from ingest.dialect import Dialect, Done, Headers, kept_id
 from ingest.dialects.native import Address, Code, Text
-from ingest.endpoint import Taken
 from ingest.http import Answer, encode
 from ingest.rules import Context, Parsed, Rejection
 from schema import limits
@@ -67,24 +66,24 @@ def parse(root: dict[str, Any], context: Context) -> Parsed:
         reason = refusal.code, refusal.message
     except msgspec.ValidationError as error:
         reason = "invalid_field", limits.told(error)
-    return Parsed([], [Rejection(0, *reason, refused_type(root.get("event_type"), context))])
+    return Parsed([], [Rejection(0, *reason, rules.refused_type(root.get("event_type"), context))])
 
 
-def answer(taken: Taken, _: str, microseconds: int) -> Answer:
+def answer(done: Done) -> Answer:
     """What its clients look at."""
-    if taken.rejected:
-        refusal = taken.rejected[0]
+    if done.taken.rejected:
+        refusal = done.taken.rejected[0]
         return 400, encode({"code": refusal.code, "message": refusal.message})
-    return 202, encode(Queued(success=True, queued=True, response_time_ms=round(microseconds / 1000, 2)))
+    return 202, encode(Queued(success=True, queued=True, response_time_ms=round(done.microseconds / 1000, 2)))
 
 
 def _event(root: dict[str, Any], context: Context) -> Event:
     wire = msgspec.convert(root, SingleEvent)
     if context.rule.strict:
         rules.check_type(wire.event_type, None, context)
-    metadata = with_unknown(wire, root)
+    metadata = rules.with_unknown(wire, root)
     event = Event(
-        event_id=_id(wire, root, context),
+        event_id=_id(wire, root, metadata, context),
         event_type=wire.event_type,
         occurred_at=_time(wire.timestamp, context),
         path=wire.path or "/",
@@ -95,9 +94,10 @@ def _event(root: dict[str, Any], context: Context) -> Event:
     return event
 
 
-def _id(wire: SingleEvent, root: dict[str, Any], context: Context) -> UUID:
+def _id(wire: SingleEvent, root: dict[str, Any], metadata: dict[str, Any], context: Context) -> UUID:
     unkeyed = {name: value for name, value in root.items() if name != "write_key"}
-    return as_id(context, "event", wire.event_id) or content_id(context, unkeyed, 0, wire.timestamp)
+    sent = kept_id(context, "event", "event_id", wire.event_id, metadata)
+    return sent or rules.content_id(context, unkeyed, 0, wire.timestamp)
 
 
 def _time(timestamp: str | float | None, context: Context) -> int:

@@ -49,6 +49,12 @@ def test_each_type_becomes_its_event_and_unknown_fields_are_kept() -> None:
     assert json.loads(click.metadata) == {"anonymous_id": "v-1"}
 
 
+def test_a_sessions_own_id_and_a_second_code_are_kept() -> None:
+    (session,) = parsed(part("session", event_id=str(uid(1)), owner_code="anna")).events
+    assert session.owner_code == "anna"
+    assert json.loads(session.metadata) == {"session_id": "s-1", "event_id": str(uid(1)), "user_code": "guide7"}
+
+
 def test_times_are_the_clients_and_a_resend_is_the_same_event() -> None:
     one = part("click", timestamp="2025-12-31T23:59:59Z")
     first, second = parsed(one).events, parsed(one).events

@@ -10,7 +10,8 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from ingest.dialect import as_id, content_id, read_each
+from ingest.dialect import as_id, read_each
+from ingest.rules import content_id
 from schema.errors import InvalidEvent
 from schema.event import Event
 from tests.ingest.contexts import context
@@ -31,6 +32,15 @@ def test_a_uuid_stays_and_any_other_id_is_always_the_same_uuid() -> None:
     assert made != as_id(one, "message", "ajs-next-17-abc")
     assert as_id(one, "user", 17) == as_id(one, "user", "17")
     assert as_id(one, "user", "z" * 36) is not None
+    assert as_id(one, "user", uid(3).hex.upper()) == uid(3)
+    odd = [
+        " " * 31 + "7",
+        "{" + uid(3).hex[:-4] + "}--",
+        "0x" + "0" * 30,
+        uid(3).hex[:-1] + "\u0667",
+        f" {uid(3)}"[:36],
+    ]
+    assert all((made := as_id(one, "user", text)) is not None and made.version == 5 for text in odd)
     assert as_id(one, "user", None) is as_id(one, "user", "") is None
 
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from ingest import dialect, lifting
+from ingest import dialect
 from ingest.app import DIALECTS
+from ingest.dialect import DialectEndpoint
 from ingest.large import LARGE, count_values, head
-from schema import stream
+from schema import addresses, stream
 from schema.errors import TooLarge
 from tests.ingest.serving import Server, Site, add_site, drain, select, serving
 from tests.ingest.test_sdk_shapes import call, capture
@@ -52,7 +53,7 @@ def keyed(key: str) -> list[tuple[str, bytes]]:
 def test_of_a_strangers_large_body_only_the_key_is_read(site: Site, way: int, monkeypatch: pytest.MonkeyPatch) -> None:
     path, content = keyed(site.key)[way]
     assert site.server.post(gzip.compress(content), path).status_code == 200
-    monkeypatch.setattr(lifting, "decode", lambda _: pytest.fail("it was read"))
+    monkeypatch.setattr(DialectEndpoint, "_context", lambda *_: pytest.fail("it was read"))
     path, content = keyed("wrong")[way]
     assert site.server.post(gzip.compress(content), path, host=PUBLIC).status_code == 401
 
@@ -75,7 +76,7 @@ def test_a_first_event_that_is_itself_large_is_read_for_its_key(site: Site) -> N
 def test_a_body_of_too_many_values_is_refused_before_it_is_read(
     site: Site, item: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lifting, "decode", lambda _: pytest.fail("it was read"))
+    monkeypatch.setattr(DialectEndpoint, "_context", lambda *_: pytest.fail("it was read"))
     content = b'{"ip":"","batch":[%s{}]}' % (item * 600_000)
     for path, sent in (("/v1/batch", content), ("/e/", base64.b64encode(content))):
         answer = site.server.post(gzip.compress(sent, 1), path, headers={"x-write-key": site.key})
@@ -100,11 +101,11 @@ def test_large_bodies_are_read_and_packed_beside_the_event_loop(site: Site, monk
 
         monkeypatch.setattr(where, name, watched)
 
-    for where, name in ((lifting, "decode"), (lifting, "cut_addresses"), (dialect, "make_batch"), (dialect, "take")):
+    for where, name in ((dialect, "count_values"), (addresses, "cut"), (dialect, "make_batch"), (dialect, "take")):
         watch(where, name)
     content = batch(call(ip="203.0.113.9"), writeKey=site.key)
     assert site.server.post(content, "/v1/batch").status_code == 200
-    assert {name for name, _ in threads} == {"decode", "cut_addresses", "make_batch", "take"}
+    assert {name for name, _ in threads} == {"count_values", "cut", "make_batch", "take"}
     assert not any(is_main for _, is_main in threads)
 
 
@@ -112,9 +113,9 @@ def test_two_are_read_at_once_some_wait_and_the_rest_come_again(site: Site, monk
     server, lock, second, enough = site.server, threading.Lock(), threading.Event(), threading.Event()
     reading: list[int] = [0]
     most: list[int] = [0]
-    real = lifting.decode
+    real = dialect.count_values
 
-    def slowly(raw: bytes) -> Any:
+    def slowly(raw: bytes, most_values: int) -> Any:
         with lock:
             reading[0] += 1
             most[0] = max(most[0], reading[0])
@@ -123,7 +124,7 @@ def test_two_are_read_at_once_some_wait_and_the_rest_come_again(site: Site, monk
         assert enough.wait(20)
         with lock:
             reading[0] -= 1
-        return real(raw)
+        return real(raw, most_values)
 
     async def many(count: int) -> list[Any]:
         async with server.client() as client:
@@ -135,7 +136,7 @@ def test_two_are_read_at_once_some_wait_and_the_rest_come_again(site: Site, monk
             enough.set()
             return list(await asyncio.gather(*tasks))
 
-    monkeypatch.setattr(lifting, "decode", slowly)
+    monkeypatch.setattr(dialect, "count_values", slowly)
     answers = server.run(many(24))
     assert sorted(answer.status_code for answer in answers) == [200] * 18 + [503] * 6
     assert {answer.headers.get("retry-after") for answer in answers} == {None, "2"}

@@ -50,6 +50,7 @@ def test_names_may_have_the_prefix_of_the_functions_parameters() -> None:
         "event_data": {"price": 9.5},
         "event_category": "transaction",
         "p_odd": 1,
+        "event_id": "m",
     }
 
 

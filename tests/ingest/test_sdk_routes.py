@@ -18,7 +18,7 @@ from schema import stream
 from schema.errors import InvalidBody
 from tests import make
 from tests.ingest.contexts import context
-from tests.ingest.serving import Server, Site, drain, figures
+from tests.ingest.serving import Server, Site, add_site, drain, figures
 from tests.ingest.test_properties import DAMAGED, VALUES
 from tests.ingest.test_sdk_shapes import ADDRESS, call, capture
 
@@ -275,3 +275,14 @@ def test_no_json_and_no_bytes_make_a_500_and_the_books_balance(shared: Server) -
 def test_bytes_are_json_or_refused(raw: bytes) -> None:
     with suppress(InvalidBody):
         DIALECTS["/e/"].read(raw)
+
+
+def test_a_strict_site_takes_the_calls_that_sdks_make_by_themselves(shared: Server) -> None:
+    key = add_site(shared.settings, "strict-sdk", strict=True)
+    shared.look()
+    calls = [
+        {"type": kind, "userId": "u", "messageId": kind} for kind in ("page", "screen", "identify", "group", "alias")
+    ]
+    assert shared.post(batch(*calls, writeKey=key), "/v1/batch").status_code == 200
+    drain(shared.settings)
+    assert figures(shared.settings, "strict-sdk")[1:] == (5, 0, 0)

@@ -5,6 +5,7 @@ by driving each SDK against a server that wrote down what came.
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,10 @@ def test_a_call_without_an_id_has_that_of_its_content_whenever_it_is_sent() -> N
         ("/v1/batch", call(properties={"ip": f"{ADDRESS}, 10.0.0.1", "list": [{"ip": ADDRESS}]})),
         ("/batch/", capture(**{"$ip": ADDRESS, "$set": {"$ip": ADDRESS}}) | {"ip": ADDRESS, "$set": {"ip": ADDRESS}}),
         ("/batch/", capture("", **{"$ip": ADDRESS})),
+        ("/v1/batch", call(properties={"a": {"b": {"c": {"d": {"e": {"f": {"ip": ADDRESS}}}}}}})),
+        ("/v1/batch", call(event=None, properties={"a": {"b": {"c": {"d": {"e": {"f": {"ip": ADDRESS}}}}}}})),
+        ("/v1/batch", call(properties=dict.fromkeys(("IP", "clientIp", "remote_addr", "$initial_ip"), ADDRESS))),
+        ("/batch/", capture(ips=[ADDRESS])),
     ],
 )
 def test_no_whole_address_of_a_visitor_is_kept_in_an_event_or_in_quarantine(path: str, item: dict[str, Any]) -> None:
@@ -165,6 +170,7 @@ def test_the_same_event_comes_in_every_envelope_of_posthog() -> None:
     read, parse = DIALECTS["/e/"].read, DIALECTS["/e/"].parse
     packed = base64.b64encode(json.dumps(item).encode())
     bodies = [json.dumps(item).encode(), json.dumps([item]).encode(), json.dumps({"batch": [item]}).encode()]
+    bodies += [b"data=" + quote(base64.b64encode(gzip.compress(json.dumps(item).encode()))).encode()]
     bodies += [packed, packed.rstrip(b"="), b"data=" + quote(packed).encode(), packed.replace(b"+", b" ")]
     found = [parse(read(raw), context()) for raw in bodies]
     assert [one.events for one in found] == [found[0].events] * len(bodies)
@@ -180,3 +186,39 @@ def test_a_route_says_what_a_bare_call_is_unless_the_call_does() -> None:
         assert parsed(path, {"messageId": "m"}).events[0].event_type == event_type
     assert parsed("/v1/p", call()).events[0].event_type == "Trip Saved"
     assert len(parsed("/v1/t", {"batch": [call(), call(messageId="n")]}).events) == 2
+
+
+def test_of_two_codes_the_owners_is_taken_and_the_other_is_kept() -> None:
+    event = one("/v1/batch", call(properties={"user_code": "a", "owner_code": "b"}))
+    assert (event["owner_code"], event["metadata"]) == ("b", {"user_code": "a"})
+
+
+def test_an_offset_tells_when_but_not_which_event_it_was() -> None:
+    item = {"event": "saved", "distinct_id": "u", "offset": 0}
+    first, again = (one("/e/", item, context(received_at=make.T0 + n)) for n in (0, 9))
+    assert first["event_id"] != again["event_id"]
+    assert again["occurred_at"] == make.T0 + 9
+
+
+def test_whenever_and_with_whichever_key_posthogs_event_is_sent_its_content_has_one_id() -> None:
+    item = {"event": "saved", "distinct_id": "u", "timestamp": "2025-12-31T23:59:59Z", "properties": {"a": 1}}
+    sending: list[dict[str, Any]] = [{}, {"sent_at": "2026-01-01T00:00:00Z"}, {"api_key": "k", "offset": 5}]
+    sending += [{"token": "k"}, {"properties": {"a": 1, "token": "k"}}]
+    assert len({one("/e/", item | more)["event_id"] for more in sending}) == 1
+    assert one("/e/", item)["event_id"] != one("/e/", item | {"properties": {"a": 2}})["event_id"]
+
+
+def test_a_batchs_own_context_is_every_calls() -> None:
+    shared = {"library": {"name": "http"}, "campaign": {"name": "may"}, "ip": ADDRESS, "device": {"ip": ADDRESS}}
+    items = [call(messageId="a", context={"library": {"name": "own"}}), call(messageId="b")]
+    own, other = shown(parsed("/v1/batch", {"context": shared, "batch": items}))
+    cut = {"ip": "203.0.113.0/24", "device": {"ip": "203.0.113.0/24"}}
+    assert own["utm"] == other["utm"] == {"utm_campaign": "may"}
+    assert own["metadata"]["context"] == {"library": {"name": "own"}} | cut
+    assert other["metadata"]["context"] == {"library": {"name": "http"}} | cut
+
+
+@pytest.mark.parametrize("given", ["text", [1, 2], 7, False])
+def test_properties_that_are_no_object_are_kept_as_they_are(given: Any) -> None:
+    assert one("/batch/", capture() | {"properties": given})["metadata"] == {"properties": given}
+    assert one("/v1/batch", call(properties=given))["metadata"] == {"properties": given}

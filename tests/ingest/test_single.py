@@ -12,7 +12,7 @@ from ingest.dialects import single
 from schema.event import Event
 from tests.ingest.contexts import context
 from tests.ingest.serving import Server, Site, drain, figures, select
-from tests.make import SECOND, T0
+from tests.make import SECOND, T0, uid
 
 PATH = "/ingest-event"
 VIEW = {"site_id": "default", "event_type": "page_view"}
@@ -53,6 +53,12 @@ def test_with_a_time_or_an_id_a_resend_is_the_same_event_whatever_the_key() -> N
     assert parsed(timestamp=1767225600).event_id == parsed(timestamp=1767225600, write_key="k").event_id
     assert parsed(event_id="m-1").event_id == parsed(event_id="m-1", path="/b").event_id
     assert parsed().event_id != parsed().event_id
+
+
+def test_an_id_that_is_no_uuid_is_kept() -> None:
+    assert json.loads(parsed(event_id="order-77").metadata) == {"event_id": "order-77"}
+    assert json.loads(parsed(event_id="a", metadata={"event_id": 1}).metadata) == {"event_id": 1, "event.event_id": "a"}
+    assert parsed(event_id=str(uid(1))).metadata is None
 
 
 @pytest.mark.parametrize(

@@ -289,3 +289,11 @@ def test_of_two_that_say_what_a_new_type_is_one_is_believed_and_nobody_else(pipe
     assert found == {"b": "interaction", "c": "user_activity"}
     assert pipe.value("SELECT category::text FROM event_types WHERE event_type = 'page_view'") == "interaction"
     assert pipe.problems() == []
+
+
+def test_addresses_in_what_was_emitted_are_cut_before_it_is_queued(pipe: Pipeline) -> None:
+    data = '\'{"ip_address": "203.0.113.77", "price": 1.10}\', \'{"a": {"IP": "203.0.113.77"}}\''
+    emit(pipe, f"'booking.made', 'transaction', 'ann', 'booking', '42', {data}")
+    assert move(pipe) == (1, 0)
+    waiting = [e.payload for lane in range(pipe.settings.lanes) for e in stream.waiting(pipe.redis, lane, "+")]
+    assert [(b"203.0.113.77" in one, b"203.0.113.0/24" in one) for one in waiting] == [(False, True)]

@@ -8,6 +8,11 @@ ALTER TABLE site_keys
     DROP CONSTRAINT site_keys_role_check,
     ADD CONSTRAINT site_keys_role_check CHECK (role IN ('write', 'read', 'admin'));
 
+-- What the SDKs of other vendors send by themselves, so that strict sites take it.
+INSERT INTO event_types (event_type, category, retention, seeded)
+SELECT unnest('{group,alias}'::text[]), 'user_activity', '2 years', true
+ON CONFLICT (event_type) DO UPDATE SET seeded = true;
+
 -- A site's own limits; null: the setting's, 0: none (of a burst: ten seconds' worth).
 ALTER TABLE sites
     ADD COLUMN key_rate integer CHECK (key_rate >= 0),
