@@ -177,7 +177,7 @@ def as_json(value: Any, settings: Settings) -> bytes:
 def as_kept(value: Any, settings: Settings) -> bytes:
     """The same, with the addresses of visitors in it cut; the value too. The one place where that is done."""
     raw = as_json(value, settings)
-    return as_json(value, settings) if addresses.may_be_named(raw) and addresses.cut(value) else raw
+    return as_json(value, settings) if addresses.may_be_named(raw.decode()) and addresses.cut(value) else raw
 
 
 def page(page_url: str | None, path: str | None) -> tuple[str | None, str | None]:

@@ -40,7 +40,7 @@ def test_a_site_and_its_key_are_published_as_ingest_reads_them(pipe: Pipeline) -
     assert found.keys == {key_hash(key).hex(): KeyRule("shop", "write")}
     assert {"page_view", "mfa.enabled"} < found.event_types
     assert "homepage" in found.sources
-    assert len(found.event_types) == 37
+    assert len(found.event_types) == 39
 
 
 def test_a_key_is_good_for_its_role_at_its_own_site(pipe: Pipeline) -> None:
