@@ -33,10 +33,10 @@ def network(host: str) -> str | None:
     return str(ipaddress.ip_network((mapped, bits), strict=False))
 
 
-def may_be_named(raw: bytes) -> bool:
+def may_be_named(text: str) -> bool:
     """Whether JSON may have a name that says so: a look that is cheap, because all events are looked at."""
-    low = raw.lower()
-    return (b"ip" in low and b"ip" in low.replace(b"trip", b"")) or b"addr" in low or b"forwarded" in low
+    low = text.lower()
+    return ("ip" in low and low.count("ip") > low.count("trip")) or "addr" in low or "forwarded" in low
 
 
 def is_named(name: str) -> bool:

@@ -63,7 +63,7 @@ def keep(metadata: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
 def as_kept(value: Any, settings: Settings) -> bytes:
     """As JSON, with the addresses of visitors in it cut; in the value too. The one place where that is done."""
     raw = as_json(value, settings)
-    return as_json(value, settings) if addresses.may_be_named(raw) and addresses.cut(value) else raw
+    return as_json(value, settings) if addresses.may_be_named(raw.decode()) and addresses.cut(value) else raw
 
 
 def refuse_nul(values: Iterable[Any], *documents: str | None) -> None:

@@ -143,10 +143,11 @@ def _event(wire: NativeEvent, ahead: int, context: Context) -> Event:
     event = Event(*astuple(wire)[:_COMMON])
     event.occurred_at = rules.occurred_at(wire.client_timestamp, ahead, context)
     event.path, event.utm = rules.page(wire.page_url, wire.path)
-    event.owner_code = wire.owner_code or wire.user_code
     metadata = wire.metadata
-    if wire.user_code != event.owner_code and wire.user_code:
-        metadata = limits.keep({**(metadata or {})}, "user_code", wire.user_code)
+    if wire.owner_code is not None or wire.user_code is not None:
+        event.owner_code = wire.owner_code or wire.user_code
+        if wire.user_code and wire.user_code != event.owner_code:
+            metadata = limits.keep(dict(metadata or {}), "user_code", wire.user_code)
     event.metadata = limits.pack_metadata(wire.event_type, metadata, context.settings)
     return event
 
