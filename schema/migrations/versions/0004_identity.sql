@@ -31,8 +31,17 @@ CREATE TABLE identity_changes (
 CREATE INDEX identity_changes_value ON identity_changes (site_id, kind, value);
 CREATE INDEX identity_changes_of ON identity_changes (site_id, auth) WHERE auth <> '';
 
--- Identities whose rows the mover has to look at: append-only, like dirty_hours. Only the mover deletes.
-CREATE TABLE dirty_identities (site_id text NOT NULL, kind text NOT NULL, value text NOT NULL);
+-- Identities whose rows the mover has to look at, in line: append-only, like dirty_hours. Only the mover deletes. What it
+-- could not do stands in line again, with the error.
+CREATE TABLE dirty_identities (
+    mark_id bigint GENERATED ALWAYS AS IDENTITY,
+    site_id text NOT NULL,
+    kind text NOT NULL,
+    value text NOT NULL,
+    failed_at timestamptz,
+    error text,
+    PRIMARY KEY (site_id, mark_id)
+);
 
 -- Whose a visitor's events are, from one moment to the next: the latest link at or before, else the earliest.
 CREATE VIEW identity_spans WITH (security_invoker) AS
