@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -201,25 +201,26 @@ def _complete(connection: Connection, site_id: str, visitors: list[str]) -> None
         stated[site_id, "anonymous", value].append(Fact(at, auth, event_id, batch_id, received_at))
     auths = sorted({fact.auth for facts in stated.values() for fact in facts})
     rows = connection.execute(_SQL["users_of_ids"], {"site_id": site_id, "auths": auths})
-    mark(connection, add_facts(connection, stated, {(site_id, auth): user for auth, user, _ in rows}, {}))
+    mark(connection, add_facts(connection, stated, {(site_id, auth): user for auth, user, *_ in rows}, {}))
 
 
 def _join(connection: Connection, site_id: str, emails: list[str]) -> None:
-    """A registered id is who had its first verified email before it; whoever had an email first is somebody himself."""
+    """A registered id that came with an email is who had that one before it; whoever had it first, or was known before
+    he had any, is somebody himself."""
     values = {"site_id": site_id, "emails": emails}
     pairs = [Pair(at, auth, email) for auth, email, at in connection.execute(_SQL["emails_joined"], values)]
     auths = {pair.auth for pair in pairs} | {a for (a,) in connection.execute(_SQL["ids_of_emails"], values)}
     known = {auth: rest for auth, *rest in connection.execute(_SQL["users_of_ids"], values | {"auths": sorted(auths)})}
-    whose = joined(pairs)
+    whose = joined(pairs, {auth: first_at for auth, (_, _, first_at) in known.items()})
     joining = [(auth, known[whose.get(auth, auth)][1]) for auth in sorted(known)]
     if changed := [(auth, user_id) for auth, user_id in joining if user_id != known[auth][0]]:
         ids, users = map(list, zip(*changed, strict=True))
         connection.execute(_SQL["join_ids"], {"site_id": site_id, "auths": ids, "users": users})
 
 
-def joined(pairs: Sequence[Pair]) -> dict[str, str]:
+def joined(pairs: Sequence[Pair], first_at: Mapping[str, datetime | None]) -> dict[str, str]:
     """Each registered id with the one that it is, which may be itself. Decided by times, not by who was stored first:
-    each step goes to an earlier pair, so that none comes back."""
+    each step goes to an earlier pair, so that none comes back, and none leads on from an id that was seen without."""
     first: dict[str, Pair] = {}
     owner: dict[str, Pair] = {}
     for pair in sorted(pairs):
@@ -228,7 +229,9 @@ def joined(pairs: Sequence[Pair]) -> dict[str, str]:
     found = {}
     for auth in first:
         who = auth
-        while (before := owner[first[who].email].auth) != who:
+        while first[who].at <= (first_at.get(who) or first[who].at):
+            if (before := owner[first[who].email].auth) == who:
+                break
             who = before
         found[auth] = who
     return found

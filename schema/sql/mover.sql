@@ -45,8 +45,8 @@ SELECT DISTINCT auth FROM identities
 WHERE site_id = %(site_id)s AND kind = 'email' AND value = ANY(%(emails)s) AND auth <> ''
 
 -- name: users_of_ids
--- The user that each of these registered ids stands for, and its own.
-SELECT value, user_id, coalesce(own_user_id, user_id) FROM identities
+-- The user that each of these registered ids stands for, its own, and when it was first seen.
+SELECT value, user_id, coalesce(own_user_id, user_id), first_at FROM identities
 WHERE site_id = %(site_id)s AND kind = 'auth' AND value = ANY(%(auths)s)
 
 -- name: join_ids
@@ -60,7 +60,8 @@ WITH n AS (
     INSERT INTO dirty_identities (site_id, kind, value) SELECT %(site_id)s, 'auth', value FROM n
 )
 INSERT INTO identity_changes (site_id, kind, value, action, user_id, user_before, changed_by)
-SELECT %(site_id)s, 'auth', value, 'joined', n.user_id, i.user_id, 'verified email'
+SELECT %(site_id)s, 'auth', value, CASE WHEN n.user_id = i.own_user_id THEN 'unlinked' ELSE 'joined' END, n.user_id,
+    i.user_id, 'verified email'
 FROM n JOIN identities AS i USING (value) WHERE i.site_id = %(site_id)s AND i.kind = 'auth'
 
 -- name: follow_ids

@@ -1,11 +1,13 @@
 -- Links of visitors to registered users. `auth` is the verified id that a link is of; '' for what a row says of itself.
 --   anonymous  from valid_from on the visitor is that registered user; the row at -infinity is the visitor's own user,
 --              and counts only while there is no other
---   auth       the registered id's user: own_user_id where a verified email joined it to another's
+--   auth       the registered id's user: own_user_id where a verified email joined it to another's; first_at is the time
+--              of the earliest verified event of it, with or without an email
 --   email      the registered id had this verified email, first at valid_from
 ALTER TABLE identities
     ADD COLUMN auth text NOT NULL DEFAULT '',
     ADD COLUMN own_user_id bigint,
+    ADD COLUMN first_at timestamptz,
     ADD COLUMN undone_at timestamptz;
 ALTER TABLE identities
     DROP CONSTRAINT identities_pkey,
