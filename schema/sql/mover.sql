@@ -76,10 +76,13 @@ WITH changed AS (
 INSERT INTO dirty_identities (site_id, kind, value) SELECT * FROM changed WHERE kind = 'anonymous'
 
 -- name: shared_visitors
--- Which of these visitors were more than one registered id.
+-- Which of these visitors were more than one registered id, or lost a link that an event made which is a bot's.
 SELECT value FROM identities
 WHERE site_id = %(site_id)s AND kind = 'anonymous' AND value = ANY(%(values)s) AND auth <> '' AND undone_at IS NULL
 GROUP BY value HAVING count(DISTINCT auth) > 1
+UNION
+SELECT value FROM identity_changes
+WHERE site_id = %(site_id)s AND kind = 'anonymous' AND value = ANY(%(values)s) AND action = 'reclassified'
 
 -- name: visitor_users
 -- Every user that an event of these visitors may have. LATERAL with OFFSET 0, here and below, asks the index for each:

@@ -105,7 +105,8 @@ FACTS = [
     (0, 1, None, None), (2, 1, "ann", "ann@x"), (4, 1, None, None), (5, 1, "bob", "bob@x"), (6, 1, None, None),
     (8, 1, "ann", "ann@x"), (9, 1, None, None), (1, 2, None, None), (3, 2, "cat", "ann@x"), (7, 2, "cat", "bob@x"),
     (7, 1, None, None), (9, 2, "ann", None), (10, 2, None, None), (2, None, "bob", "bob@x"), (2, 1, "bob", None),
-    (1, 3, "eve", None), (6, None, "eve", "ann@x"), (6, 3, None, None), (7, None, "fay", "eve@x"), (8, 4, "eve", "eve@x"),
+    (1, 3, "eve", None), (6, None, "eve", "ann@x"), (6, 3, None, None), (7, None, "fay", "eve@x"),
+    (8, 4, "eve", "eve@x"),
 ]  # fmt: skip
 
 

@@ -21,7 +21,7 @@ CREATE TABLE identity_changes (
     kind text NOT NULL,
     value text NOT NULL,
     auth text NOT NULL DEFAULT '',
-    action text NOT NULL CHECK (action IN ('linked', 'joined', 'unlinked')),
+    action text NOT NULL CHECK (action IN ('linked', 'joined', 'unlinked', 'reclassified')),
     valid_from timestamptz,
     user_id bigint NOT NULL,
     user_before bigint,
