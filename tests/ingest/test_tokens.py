@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import jwt
 import pytest
 
+from ingest import jwks as fetching
 from ingest import tokens
-from ingest.jwks import FRESH_SECONDS, THROTTLE_SECONDS, Keys, read
+from ingest.jwks import FRESH_SECONDS, THROTTLE_SECONDS, Keys, download, read
 from ingest.tokens import Tokens
 from schema import settings as config
 from schema.errors import Busy, ConfigError, Unauthorized
@@ -50,6 +54,7 @@ def verify(token: str, **settings: Any) -> Verified:
 def test_a_good_token_says_who_it_is(make: Any) -> None:
     assert verify(make()) == ANN
     assert verify(make(aud=["other", AUDIENCE], headers={"typ": "at+jwt"})) == ANN
+    assert verify(make(nbf=_now() + 30)) == ANN  # its issuer's clock is a little ahead
     assert verify(make(email=..., role=...)) == Verified("ann")
     assert verify(raw({"alg": "HS256"}, claims())) == ANN  # so what is forged with `raw` is refused for what is wrong
 
@@ -92,7 +97,7 @@ FORGED = {
     "encrypted": lambda: raw({"alg": "HS256", "enc": "A256GCM"}, claims()),
     "of another type": lambda: hs(headers={"typ": "logout+jwt"}),
     "expired": lambda: hs(exp=_now() - 1),
-    "not yet": lambda: hs(nbf=_now() + 60),
+    "not yet": lambda: hs(nbf=_now() + 400),
     "issued in the future": lambda: hs(iat=_now() + 4000),
     "no exp": lambda: hs(exp=...),
     "no aud": lambda: hs(aud=...),
@@ -101,6 +106,10 @@ FORGED = {
     "null exp": lambda: raw({"alg": "HS256"}, claims(exp=None)),
     "exp of text": lambda: raw({"alg": "HS256"}, claims(exp="never")),
     "endless exp": lambda: raw({"alg": "HS256"}, json.dumps(claims(exp=9**9)).encode().replace(b"387420489", b"1e999")),
+    "exp beyond floats": lambda: hs(exp=10**400),
+    "exp of digits": lambda: raw({"alg": "HS256"}, claims(exp=str(_now() + 600))),
+    "nbf of text": lambda: raw({"alg": "HS256"}, claims(nbf="0")),
+    "iat beyond floats": lambda: hs(iat=-(10**400)),
     "wrong aud": lambda: hs(aud="anon"),
     "wrong auds": lambda: hs(aud=["anon", "service_role"]),
     "aud of a part": lambda: hs(aud="auth"),
@@ -296,4 +305,69 @@ def test_only_public_keys_that_sign_are_read() -> None:
             ]
         }
     )
-    assert {kid: known.algorithm for kid, known in read(document.encode()).items()} == {"good": "ES256"}
+    assert read(document.encode()).keys() == {("good", "ES256")}
+
+
+def test_one_mad_key_spoils_no_other_and_two_of_one_id_are_told_apart() -> None:
+    keys = [7, None, "x", {"kty": []}, jwk(rsa_key("ours"), kid="1"), jwk(ec_key("ours"), kid="1")]
+    keys.append(jwk(rsa_key("ours"), kid="n", n=5))
+    assert read(json.dumps({"keys": keys}).encode()).keys() == {("1", "RS256"), ("1", "ES256")}
+
+
+def test_keys_are_read_in_a_thread() -> None:
+    async def check() -> None:
+        provider = Provider()
+        threads: list[threading.Thread] = []
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(fetching, "read", lambda _: threads.append(threading.current_thread()) or {})
+            await provider.has()
+        assert threads[0] is not threading.main_thread()
+
+    asyncio.run(check())
+
+
+def test_a_provider_that_drips_is_given_up() -> None:
+    def drip(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            while not over.wait(0.01):
+                connection.sendall(b" ")
+
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=lambda: drip(server.accept()[0]))
+        thread.start()
+        try:
+            with pytest.raises(TimeoutError):
+                download(f"http://127.0.0.1:{server.getsockname()[1]}/", seconds_max=0.2)
+        finally:
+            over.set()
+            thread.join()
+
+
+def test_a_fetch_that_never_ends_is_not_waited_for() -> None:
+    over = threading.Event()
+
+    async def check() -> None:
+        keys = Keys(JWKS_URL, lambda _: b"x" * over.wait(30), seconds_max=-0.9)
+        with pytest.raises(Busy):
+            await keys.find("r1", "RS256")
+        over.set()
+
+    asyncio.run(check())
+
+
+def test_events_with_a_token_wait_for_the_first_keys_and_are_not_taken_as_nobodys() -> None:
+    def away(_: str) -> bytes:
+        raise OSError("away")
+
+    async def check(token: str) -> dict[str, Any]:
+        scope: dict[str, Any] = {}
+        await Tokens(Settings(**ALL), Keys(JWKS_URL, away)).look(scope, {b"authorization": b"Bearer " + token.encode()})
+        return scope
+
+    with pytest.raises(Busy) as busy:
+        asyncio.run(check(rs()))
+    assert (busy.value.status, busy.value.retry_after_seconds) == (503, 5)
+    assert asyncio.run(check(hs())).keys() == {"tripstream.verified"}
+    assert asyncio.run(check(hs(exp=1))).keys() == {"tripstream.unverified"}
