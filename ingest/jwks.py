@@ -130,8 +130,7 @@ class _NoDetour(HTTPRedirectHandler):
 
 
 def download(url: str, seconds_max: float = _FETCH_SECONDS) -> bytes:
-    """Fetch a JWKS; in a thread, because it blocks. Raises OSError, also for what drips, or ValueError for what is too
-    large."""
+    """Fetch a JWKS; in a thread, because it blocks. Raises OSError, or ValueError for what is too large or drips."""
     until = time.monotonic() + seconds_max
     document = b""
     request = Request(url, headers={"Accept": "application/json", "User-Agent": "tripstream"})  # noqa: S310 settings checked the scheme
@@ -141,5 +140,5 @@ def download(url: str, seconds_max: float = _FETCH_SECONDS) -> bytes:
             if len(document) > _BYTES_MAX:
                 raise ValueError("the document is too large")
             if time.monotonic() > until:
-                raise TimeoutError("the document does not end")
+                raise ValueError("the document does not end")
     return document
