@@ -51,6 +51,7 @@ class Pipeline(Collector):
             with db.connect(self._settings, "tripstream_reader", statement_seconds_max=2) as connection:
                 rows = status.drained(connection)
                 outbox = status.outbox(connection)
+                marked, unmoved = status.marked(connection)
                 unfit = status.schema_warnings(connection)
         except (TripstreamError, psycopg.Error):
             yield _gauge("tripstream_postgres_up", "Whether Postgres answers.", 0)
@@ -59,6 +60,8 @@ class Pipeline(Collector):
         yield _gauge("tripstream_outbox_pending", "Emitted events that wait to be moved.", outbox.pending)
         yield _gauge("tripstream_outbox_oldest_seconds", "Age of the oldest of them.", outbox.oldest_seconds)
         yield _gauge("tripstream_outbox_failed", "Emitted events that failed three times.", outbox.failed)
+        yield _gauge("tripstream_identities_marked", "Identities whose events wait to be moved.", marked)
+        yield _gauge("tripstream_identities_failed", "Those of them that could not be moved.", unmoved)
         for name, text in (
             ("stored", "Events stored."),
             ("duplicate", "Events that were stored before."),

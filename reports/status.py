@@ -102,6 +102,17 @@ def outbox(connection: Connection) -> Outbox:
     return Outbox(*connection.execute(_SQL["outbox"]).fetchall()[0])
 
 
+def marked(connection: Connection) -> tuple[int, int]:
+    """Identities whose events wait to be moved, and how many of them the mover could not do."""
+    waiting, failed = connection.execute(_SQL["marked"]).fetchall()[0]
+    return waiting, failed
+
+
+def unmoved(connection: Connection) -> list[dict[str, Any]]:
+    """What the mover could not do, with what was wrong."""
+    return _dicts(connection, "unmoved")
+
+
 def schema_version(connection: Connection) -> tuple[str | None, int]:
     """The migration applied last, and Postgres' own version number."""
     row = connection.execute(_SQL["version"]).fetchone()

@@ -48,6 +48,7 @@ def status() -> None:
         )
         console.print(f"freshness  last stored {_ago(fresh.last_drained)}, newest rolled-up hour {fresh.newest_hour}")
         console.print(f"waiting    {fresh.dirty_hours} hours and {fresh.dirty_days} days for the next rollup")
+        console.print("identities {} wait to be moved; {} failed".format(*figures.marked(connection)))
         if outdated := agents.outdated(connection):
             console.print(f"agents     {outdated} user agents were judged by older rules: `tripstream reclassify`")
         _print("events by site and lane", figures.drained(connection))
@@ -58,6 +59,7 @@ def status() -> None:
             for reason, n in sorted(stream.rejected(redis, site).items())
         ]
         _print("refused in a response", refused)
+        _print("identities that cannot be moved", figures.unmoved(connection))
         _print("dead letters", figures.dead_by_reason(connection))
         _print("stored though it does not fit its schema", figures.schema_warnings(connection))
 

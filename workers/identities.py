@@ -3,7 +3,8 @@
 The user of a visitor at time t is the latest link at or before t, else the earliest; before there is any link, a user
 of the visitor's own. Every verified event states a fact: this visitor was that registered id then. Links are the facts
 that change who the visitor is, in order of time, and the mover adds what a later arrival makes of the others: so what
-comes out does not depend on the order of arrival. Drains only insert links; rows of before are the mover's.
+comes out does not depend on the order of arrival. Drains insert links, and lower the times at which registered ids were
+first seen; events of before are the mover's.
 """
 
 from __future__ import annotations
@@ -112,9 +113,11 @@ def _link(connection: Connection, staged: Sequence[Staged], links: Mapping[Visit
     had to look at."""
     stated: defaultdict[Key, list[Fact]] = defaultdict(list)
     users, before = {}, {}
+    first: dict[tuple[str, str], int] = {}
     for s in staged:
         site_id, auth = s.batch.site_id, str(s.event.auth_user_id)
         fact = Fact(s.event.occurred_at, auth, s.event.event_id, s.batch.batch_id, s.batch.received_at)
+        first[site_id, auth] = min(fact.at, first.get((site_id, auth), fact.at))
         users[site_id, auth] = links[site_id, "auth", auth][1][0]
         if s.event.anonymous_id is not None:
             stated[key := (site_id, "anonymous", str(s.event.anonymous_id))].append(fact)
@@ -122,6 +125,8 @@ def _link(connection: Connection, staged: Sequence[Staged], links: Mapping[Visit
         verified = s.batch.verified
         if verified is not None and verified.email is not None and verified.user_id == auth:
             stated[site_id, "email", verified.email].append(fact)
+    seen = [(site_id, auth, moment(at)) for (site_id, auth), at in sorted(first.items())]
+    connection.execute(_SQL["state_first"], dict(zip(("sites", "auths", "times"), columns(seen, 3), strict=True)))
     added = add_facts(connection, stated, users, before)
     mark(connection, added - new)
     return added

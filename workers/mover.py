@@ -1,19 +1,22 @@
 """Moves rows to whom the links say they belong. In: identities that drains or an unlink marked. Out: events, sessions
 and users' counters as if the links had always been there.
 
-One mover a site, under a lock. A mark is deleted in the transaction that did what it asks for, so a crash leaves it. A
-drain that read older links than a mark stands for may still be writing: the mover waits for it before it looks.
+One mover a site, under a lock; sites take turns. A mark is deleted in the transaction that found nothing more to move
+for it, so a crash leaves it; a mark that cannot be done goes to the end of the line with what was wrong. A drain that
+read older links than a mark stands for may still be writing: the mover waits for it before it looks.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+import psycopg
 from psycopg import errors as pg
 
 from schema import db
@@ -24,8 +27,19 @@ from workers.identities import Fact, Key, add_facts, mark
 
 _SQL = load("mover")
 _MARKS_MAX = 500  # of one transaction
+_EVENTS_MAX = 20_000  # moved by one transaction, for each way of finding them: some 2 s
 _ROUNDS_MAX = 200  # of one run: what is marked meanwhile waits for the next one
+_FEWER = 8  # after a timeout: 500 marks are one after three of them
+_SECONDS_MAX = 30  # of one statement: a chore has 300, and four that fail must leave time for other sites
 logger = logging.getLogger("tripstream.identities")
+
+
+class Mark(NamedTuple):
+    """An identity to look at."""
+
+    mark_id: int
+    kind: str
+    value: str
 
 
 class Pair(NamedTuple):
@@ -38,25 +52,67 @@ class Pair(NamedTuple):
 
 def move(settings: Settings) -> None:
     """The clock's chore."""
-    with db.connect(settings, statement_seconds_max=240) as connection:
+    with db.connect(settings, statement_seconds_max=_SECONDS_MAX) as connection:
         run_once(connection)
 
 
 def run_once(connection: Connection) -> int:
-    """Do what is marked. Returns how many events were moved."""
-    moved = 0
+    """Do what is marked. Returns how many events were moved. Raises what failed, when the rest is done."""
     connection.execute(_SQL["make_moved"])
-    for (site_id,) in connection.execute(_SQL["marked_sites"]).fetchall():
-        with alone(connection, site_id):
-            for _ in range(_ROUNDS_MAX):
-                values = {"site_id": site_id, "most": _MARKS_MAX}
-                marks = connection.execute(_SQL["marks"], values).fetchall()
-                if not marks or not _drains_are_over(connection):
-                    break
-                moved += _round(connection, site_id, marks)
-    if moved:
+    connection.execute(_SQL["make_spans"])
+    sites = [_Site(*row) for row in connection.execute(_SQL["marked_sites"])]
+    for _ in range(_ROUNDS_MAX):
+        for site in [one for one in sites if not one.done]:
+            _turn(connection, site)
+    if moved := sum(site.moved for site in sites):
         logger.info("events moved", extra={"events": moved})
+    for site in sites:
+        if site.failed is not None:
+            raise site.failed
     return moved
+
+
+@dataclass
+class _Site:
+    """A site with marks, as one run sees it. What failed since it `began` is not tried again by it."""
+
+    site_id: str
+    began: datetime
+    most: int = _MARKS_MAX
+    moved: int = 0
+    done: bool = False
+    failed: psycopg.Error | None = None
+
+
+def _turn(connection: Connection, site: _Site) -> None:
+    """One transaction for a site. What goes wrong there is that site's."""
+    marks: list[Mark] = []
+    try:
+        with alone(connection, site.site_id):
+            values = {"site_id": site.site_id, "began": site.began, "most": site.most}
+            marks = [Mark(*row) for row in connection.execute(_SQL["marks"], values)]
+            site.done = not marks or not _drains_are_over(connection)
+            if not site.done:
+                site.moved += _round(connection, site.site_id, marks)
+                site.most = min(2 * site.most, _MARKS_MAX)
+    except psycopg.Error as error:
+        if connection.broken:
+            raise
+        _after(connection, site, marks, error)
+
+
+def _after(connection: Connection, site: _Site, marks: Sequence[Mark], error: psycopg.Error) -> None:
+    """Try fewer marks after a mistake, and put off the one that is left."""
+    if len(marks) > 1:
+        site.most = max(len(marks) // _FEWER, 1)
+        return
+    logger.warning("identities cannot be moved", extra={"site": site.site_id, "marks": marks, "error": str(error)})
+    site.failed = site.failed or error
+    if marks:
+        failed = {"site_id": site.site_id, "mark": marks[0].mark_id, "error": db.first_line(error)}
+        connection.execute(_SQL["put_off"], failed)
+    else:
+        site.done = True
 
 
 @contextmanager
@@ -97,7 +153,7 @@ def _drains_are_over(connection: Connection) -> bool:
     return True
 
 
-def _round(connection: Connection, site_id: str, marks: Sequence[tuple[str, str, str]]) -> int:
+def _round(connection: Connection, site_id: str, marks: Sequence[Mark]) -> int:
     """Take these marks. What this changes of links is marked, and has its turn after another wait."""
     marked: defaultdict[str, set[str]] = defaultdict(set)
     for _, kind, value in marks:
@@ -116,16 +172,20 @@ def _round(connection: Connection, site_id: str, marks: Sequence[tuple[str, str,
         if moved:
             for name in ("move_counters", "forget_users", "restate_users", "lock_sessions", "restate_sessions"):
                 connection.execute(_SQL[name], {"site_id": site_id})
-        connection.execute(_SQL["unmark"], {"marks": [at for at, _, _ in marks]})
+        if moved < _EVENTS_MAX:
+            connection.execute(_SQL["unmark"], {"site_id": site_id, "marks": [mark.mark_id for mark in marks]})
     return moved
 
 
 def _move(connection: Connection, site_id: str, users: str, move: str, values: list[str]) -> int:
-    """Move the events of these identities, found by every user that they may have."""
+    """Move events of these identities, found by every user that they may have, a bounded number of them."""
     if not values:
         return 0
-    pairs = connection.execute(_SQL[users], {"site_id": site_id, "values": values}).fetchall()
-    return connection.execute(_SQL[move], {"site_id": site_id} | _columns(pairs)).rowcount
+    wanted = {"site_id": site_id, "values": values, "most": _EVENTS_MAX}
+    if move == "move_visitors":
+        connection.execute(_SQL["fill_spans"], wanted)
+    pairs = connection.execute(_SQL[users], wanted).fetchall()
+    return connection.execute(_SQL[move], wanted | _columns(pairs)).rowcount
 
 
 def _complete(connection: Connection, site_id: str, visitors: list[str]) -> None:
@@ -141,25 +201,26 @@ def _complete(connection: Connection, site_id: str, visitors: list[str]) -> None
         stated[site_id, "anonymous", value].append(Fact(at, auth, event_id, batch_id, received_at))
     auths = sorted({fact.auth for facts in stated.values() for fact in facts})
     rows = connection.execute(_SQL["users_of_ids"], {"site_id": site_id, "auths": auths})
-    mark(connection, add_facts(connection, stated, {(site_id, auth): user for auth, user, _ in rows}, {}))
+    mark(connection, add_facts(connection, stated, {(site_id, auth): user for auth, user, *_ in rows}, {}))
 
 
 def _join(connection: Connection, site_id: str, emails: list[str]) -> None:
-    """A registered id is who had its first verified email before it; whoever had an email first is somebody himself."""
+    """A registered id that came with an email is who had that one before it; whoever had it first, or was known before
+    he had any, is somebody himself."""
     values = {"site_id": site_id, "emails": emails}
     pairs = [Pair(at, auth, email) for auth, email, at in connection.execute(_SQL["emails_joined"], values)]
     auths = {pair.auth for pair in pairs} | {a for (a,) in connection.execute(_SQL["ids_of_emails"], values)}
     known = {auth: rest for auth, *rest in connection.execute(_SQL["users_of_ids"], values | {"auths": sorted(auths)})}
-    whose = joined(pairs)
+    whose = joined(pairs, {auth: first_at for auth, (_, _, first_at) in known.items()})
     joining = [(auth, known[whose.get(auth, auth)][1]) for auth in sorted(known)]
     if changed := [(auth, user_id) for auth, user_id in joining if user_id != known[auth][0]]:
         ids, users = map(list, zip(*changed, strict=True))
         connection.execute(_SQL["join_ids"], {"site_id": site_id, "auths": ids, "users": users})
 
 
-def joined(pairs: Sequence[Pair]) -> dict[str, str]:
+def joined(pairs: Sequence[Pair], first_at: Mapping[str, datetime | None]) -> dict[str, str]:
     """Each registered id with the one that it is, which may be itself. Decided by times, not by who was stored first:
-    each step goes to an earlier pair, so that none comes back."""
+    each step goes to an earlier pair, so that none comes back, and none leads on from an id that was seen without."""
     first: dict[str, Pair] = {}
     owner: dict[str, Pair] = {}
     for pair in sorted(pairs):
@@ -168,7 +229,9 @@ def joined(pairs: Sequence[Pair]) -> dict[str, str]:
     found = {}
     for auth in first:
         who = auth
-        while (before := owner[first[who].email].auth) != who:
+        while first[who].at <= (first_at.get(who) or first[who].at):
+            if (before := owner[first[who].email].auth) == who:
+                break
             who = before
         found[auth] = who
     return found

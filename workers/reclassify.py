@@ -3,8 +3,9 @@ sessions, users and trips that say the same; hours and days are marked for the n
 
 Bots have no user and count nowhere, so what turns out to be a bot's is taken out of every figure, and what turns out to
 be people's is given users as the drain gives them. The lanes' locks and the movers' are held meanwhile: draining waits,
-accepting goes on. Each transaction moves some events of one day with all their figures; after a crash the agents are
-outdated still, and the next run goes on with what was not moved. A device written into an event stays.
+accepting goes on. Each transaction moves some events of one day with all their figures, and undoes the links that bots
+made, after which the mover does its part; after a crash the agents are outdated still, and the next run goes on with
+what was not moved. A device written into an event stays.
 """
 
 from __future__ import annotations
@@ -147,6 +148,8 @@ def _move_some(connection: Connection, day: dict[str, Any]) -> int:
         connection.execute(_SQL["turn_changed"])
         _give_users(connection)
         connection.execute(_SQL["move_changed"], day)
+        connection.execute(_SQL["undo_links"])
+        connection.execute(_SQL["restate_first"])
         steps = [_DRAIN["store_trips"], _DRAIN["mark_hours"], _DRAIN["mark_days"], _REQUESTS["mark_answered"]]
         _stage(connection, _SQL["stage_changed"], {}, steps)
         _stage(connection, _SQL["stage_sessions"], {}, [_SQL["clear_sessions"], _DRAIN["store_sessions"]])

@@ -27,7 +27,7 @@ class Shown(NamedTuple):
 def show(connection: Connection, site_id: str | None, value: str) -> Shown:
     """Everything about whoever this is: a visitor's id, a registered id, an email, or a user's number."""
     number = int(value) if value.isdecimal() and len(value) < 19 else None
-    values = {"site_id": site_id, "value": value, "user_id": number}
+    values = {"site_id": site_id, "value": value, "email": value.lower(), "user_id": number}
     with connection.cursor(row_factory=dict_row) as cursor:
         found = cursor.execute(_SQL["identities_of"], values).fetchall()
         users = sorted({row["user_id"] for row in found})
@@ -44,6 +44,7 @@ def unlink(connection: Connection, site_id: str, value: str, auth: str | None, *
     """Undo the links of a visitor or an email, all or those to one registered id, and move the rows back. Returns how
     many links there were."""
     with connection.transaction():
-        done = connection.execute(_SQL["undo"], {"site_id": site_id, "value": value, "auth": auth, "by": by}).rowcount
+        links = {"site_id": site_id, "value": value, "email": value.lower(), "auth": auth, "by": by}
+        done = connection.execute(_SQL["undo"], links).rowcount
     mover.run_once(connection)
     return done

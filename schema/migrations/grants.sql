@@ -81,6 +81,16 @@ BEGIN
     END LOOP;
 END $$;
 
+-- Of marked identities how many wait or failed, not whose they are.
+DO $$
+BEGIN
+    IF to_regclass('public.dirty_identities') IS NOT NULL
+        AND NOT has_column_privilege('tripstream_reader', 'public.dirty_identities', 'failed_at', 'SELECT')
+    THEN
+        GRANT SELECT (failed_at) ON public.dirty_identities TO tripstream_reader;
+    END IF;
+END $$;
+
 -- Of the outbox how much waits, not what is in it.
 DO $$
 BEGIN

@@ -75,6 +75,53 @@ FROM changed AS c
 WHERE (e.site_id, e.occurred_at, e.category, e.event_id) = (c.site_id, c.occurred_at, c.category, c.event_id)
   AND e.occurred_at >= %(starts)s AND e.occurred_at < %(ends)s
 
+-- name: undo_links
+-- Undoes the visitors' links that these events made and bots do not make; the mover enters what people's events say.
+WITH undone AS (
+    UPDATE identities AS i SET undone_at = clock_timestamp()
+    FROM changed AS e JOIN identity_changes AS c
+        ON (c.site_id, c.kind, c.value, c.event_id) = (e.site_id, 'anonymous', e.anonymous_id::text, e.event_id)
+    WHERE e.is_bot AND c.action = 'linked' AND i.undone_at IS NULL
+      AND (i.site_id, i.kind, i.value, i.valid_from, i.auth) = (c.site_id, c.kind, c.value, c.valid_from, c.auth)
+    RETURNING i.*, e.event_id, e.batch_id
+), marked AS (
+    INSERT INTO dirty_identities (site_id, kind, value) SELECT DISTINCT site_id, kind, value FROM undone
+)
+INSERT INTO identity_changes (
+    site_id, kind, value, auth, action, valid_from, user_id, user_before, changed_by, event_id, batch_id
+)
+SELECT u.site_id, u.kind, u.value, u.auth, 'reclassified', u.valid_from, coalesce(own.user_id, u.user_id), u.user_id,
+    'reclassify', u.event_id, u.batch_id
+FROM undone AS u
+LEFT JOIN identities AS own
+    ON (own.site_id, own.kind, own.value) = (u.site_id, u.kind, u.value) AND own.valid_from = '-infinity'
+
+-- name: restate_first
+-- Registered ids of which a bot's event was the earliest: when people's first was. Whom they are by email may change.
+WITH lost AS (
+    SELECT site_id, auth_user_id, min(occurred_at) AS at FROM changed WHERE is_bot AND auth_user_id IS NOT NULL
+    GROUP BY 1, 2
+), restated AS (
+    UPDATE identities AS i SET first_at = (
+        SELECT min(e.occurred_at)
+        FROM (SELECT DISTINCT user_id FROM identity_users AS u
+              WHERE (u.site_id, u.kind, u.value) = (i.site_id, 'auth', i.value)) AS u
+        CROSS JOIN LATERAL (SELECT * FROM events WHERE events.user_id = u.user_id OFFSET 0) AS e
+        WHERE e.site_id = i.site_id AND e.auth_user_id = i.value AND NOT e.is_bot)
+    FROM lost WHERE (i.site_id, i.kind, i.value) = (lost.site_id, 'auth', lost.auth_user_id) AND lost.at <= i.first_at
+    RETURNING i.site_id, i.value, i.first_at
+), emails AS (
+    UPDATE identities AS i SET undone_at = CASE WHEN r.first_at IS NULL THEN clock_timestamp() END
+    FROM restated AS r
+    WHERE i.site_id = r.site_id AND i.auth = r.value AND i.auth <> '' AND i.kind = 'email' AND i.undone_at IS NULL
+    RETURNING i.site_id, i.kind, i.value, i.auth, i.valid_from, i.user_id, i.undone_at
+), marked AS (
+    INSERT INTO dirty_identities (site_id, kind, value) SELECT DISTINCT site_id, kind, value FROM emails
+)
+INSERT INTO identity_changes (site_id, kind, value, auth, action, valid_from, user_id, user_before, changed_by)
+SELECT site_id, kind, value, auth, 'reclassified', valid_from, user_id, user_id, 'reclassify'
+FROM emails WHERE undone_at IS NOT NULL
+
 -- name: stage_changed
 -- These events, for counters that add up and for marks.
 INSERT INTO stage SELECT * FROM changed

@@ -68,6 +68,23 @@ INSERT INTO identity_changes (
 SELECT site_id, kind, value, auth, 'linked', valid_from, user_id, user_before, 'token', event_id, batch_id
 FROM n JOIN added USING (site_id, kind, value, auth, valid_from)
 
+-- name: state_first
+-- Lowers the times at which registered ids were first seen; whom they are by email may change with that. Locked in order.
+WITH n AS (
+    SELECT * FROM unnest(%(sites)s::text[], %(auths)s::text[], %(times)s::timestamptz[]) AS n (site_id, value, at)
+), later AS (
+    SELECT n.* FROM n JOIN identities AS i ON (i.site_id, i.kind, i.value) = (n.site_id, 'auth', n.value)
+    WHERE i.first_at IS NULL OR i.first_at > n.at
+    ORDER BY n.site_id, n.value FOR UPDATE OF i
+), lowered AS (
+    UPDATE identities AS i SET first_at = least(i.first_at, later.at)
+    FROM later WHERE (i.site_id, i.kind, i.value) = (later.site_id, 'auth', later.value)
+)
+INSERT INTO dirty_identities (site_id, kind, value)
+SELECT DISTINCT i.site_id, i.kind, i.value
+FROM later JOIN identities AS i ON i.site_id = later.site_id AND i.auth = later.value
+WHERE i.auth <> '' AND i.kind = 'email'
+
 -- name: mark
 -- Identities for the mover to look at.
 INSERT INTO dirty_identities (site_id, kind, value)

@@ -5,16 +5,26 @@
 SELECT pg_advisory_xact_lock(hashtext('tripstream.links'))
 
 -- name: marked_sites
--- Sites with work for the mover.
-SELECT DISTINCT site_id FROM dirty_identities ORDER BY 1
+-- Sites with work for the mover, and when it began.
+SELECT site_id, clock_timestamp() FROM (SELECT DISTINCT site_id FROM dirty_identities) AS marked ORDER BY 1
 
 -- name: marks
--- Marks of one site, a bounded number of them. What identifies a mark stays its own until the mover deletes it.
-SELECT ctid::text, kind, value FROM dirty_identities WHERE site_id = %(site_id)s LIMIT %(most)s::int
+-- Marks of one site in line, a bounded number of them; of those that failed, what was not tried by this run.
+SELECT mark_id, kind, value FROM dirty_identities
+WHERE site_id = %(site_id)s AND (failed_at IS NULL OR failed_at < %(began)s)
+ORDER BY mark_id LIMIT %(most)s::int
 
 -- name: unmark
 -- The marks that were seen; not those that came meanwhile.
-DELETE FROM dirty_identities WHERE ctid = ANY(%(marks)s::tid[])
+DELETE FROM dirty_identities WHERE site_id = %(site_id)s AND mark_id = ANY(%(marks)s::bigint[])
+
+-- name: put_off
+-- A mark that failed goes to the end of the line, with what was wrong.
+WITH taken AS (
+    DELETE FROM dirty_identities WHERE (site_id, mark_id) = (%(site_id)s, %(mark)s) RETURNING *
+)
+INSERT INTO dirty_identities (site_id, kind, value, failed_at, error)
+SELECT site_id, kind, value, clock_timestamp(), %(error)s FROM taken
 
 -- name: emails_joined
 -- Whatever may decide whose these emails and their ids are: (id, email, since when), of all that emails connect.
@@ -35,8 +45,8 @@ SELECT DISTINCT auth FROM identities
 WHERE site_id = %(site_id)s AND kind = 'email' AND value = ANY(%(emails)s) AND auth <> ''
 
 -- name: users_of_ids
--- The user that each of these registered ids stands for, and its own.
-SELECT value, user_id, coalesce(own_user_id, user_id) FROM identities
+-- The user that each of these registered ids stands for, its own, and when it was first seen.
+SELECT value, user_id, coalesce(own_user_id, user_id), first_at FROM identities
 WHERE site_id = %(site_id)s AND kind = 'auth' AND value = ANY(%(auths)s)
 
 -- name: join_ids
@@ -50,7 +60,8 @@ WITH n AS (
     INSERT INTO dirty_identities (site_id, kind, value) SELECT %(site_id)s, 'auth', value FROM n
 )
 INSERT INTO identity_changes (site_id, kind, value, action, user_id, user_before, changed_by)
-SELECT %(site_id)s, 'auth', value, 'joined', n.user_id, i.user_id, 'verified email'
+SELECT %(site_id)s, 'auth', value, CASE WHEN n.user_id = i.own_user_id THEN 'unlinked' ELSE 'joined' END, n.user_id,
+    i.user_id, 'verified email'
 FROM n JOIN identities AS i USING (value) WHERE i.site_id = %(site_id)s AND i.kind = 'auth'
 
 -- name: follow_ids
@@ -62,21 +73,29 @@ WITH changed AS (
       AND i.site_id = %(site_id)s AND i.auth = a.value AND i.auth <> '' AND i.user_id <> a.user_id
     RETURNING i.site_id, i.kind, i.value
 )
-INSERT INTO dirty_identities SELECT * FROM changed WHERE kind = 'anonymous'
+INSERT INTO dirty_identities (site_id, kind, value) SELECT * FROM changed WHERE kind = 'anonymous'
 
 -- name: shared_visitors
--- Which of these visitors were more than one registered id.
+-- Which of these visitors were more than one registered id, or lost a link that an event made which is a bot's.
 SELECT value FROM identities
 WHERE site_id = %(site_id)s AND kind = 'anonymous' AND value = ANY(%(values)s) AND auth <> '' AND undone_at IS NULL
 GROUP BY value HAVING count(DISTINCT auth) > 1
+UNION
+SELECT value FROM identity_changes
+WHERE site_id = %(site_id)s AND kind = 'anonymous' AND value = ANY(%(values)s) AND action = 'reclassified'
 
 -- name: visitor_users
--- Every user that an event of these visitors may have.
+-- Every user that an event of these visitors may have. LATERAL with OFFSET 0, here and below, asks the index for each:
+-- joined plainly, with statistics of before, each was held against every other.
 SELECT value, user_id FROM identity_users
 WHERE site_id = %(site_id)s AND kind = 'anonymous' AND value = ANY(%(values)s)
 UNION
 SELECT i.value, u.user_id
-FROM identities AS i JOIN identity_users AS u ON (u.site_id, u.kind, u.value) = (i.site_id, 'auth', i.auth)
+FROM identities AS i
+CROSS JOIN LATERAL (
+    SELECT user_id FROM identity_users
+    WHERE (identity_users.site_id, identity_users.kind, identity_users.value) = (i.site_id, 'auth', i.auth) OFFSET 0
+) AS u
 WHERE i.site_id = %(site_id)s AND i.kind = 'anonymous' AND i.value = ANY(%(values)s) AND i.auth <> ''
 
 -- name: id_users
@@ -89,8 +108,8 @@ WHERE site_id = %(site_id)s AND kind = 'auth' AND value = ANY(%(values)s)
 SELECT v.value, (extract(epoch FROM e.occurred_at) * 1000000)::bigint, e.auth_user_id, e.event_id, e.batch_id,
     (extract(epoch FROM e.received_at) * 1000000)::bigint
 FROM unnest(%(values)s::text[], %(users)s::bigint[]) AS v (value, user_id)
-JOIN events AS e ON e.user_id = v.user_id AND e.anonymous_id = v.value::uuid
-WHERE e.site_id = %(site_id)s AND e.auth_user_id IS NOT NULL AND NOT e.is_bot
+CROSS JOIN LATERAL (SELECT * FROM events WHERE events.user_id = v.user_id OFFSET 0) AS e
+WHERE e.anonymous_id = v.value::uuid AND e.site_id = %(site_id)s AND e.auth_user_id IS NOT NULL AND NOT e.is_bot
 
 -- name: make_moved
 -- The events that one transaction of the mover moves; lives and is emptied like a drain's stage.
@@ -103,26 +122,58 @@ CREATE TEMP TABLE IF NOT EXISTS moved (
 SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
     set_config('enable_mergejoin', 'off', true)
 
+-- name: make_spans
+-- Whose the marked visitors' events are, by time, with an index; lives like `moved`.
+CREATE TEMP TABLE IF NOT EXISTS spans (
+    value uuid, starts timestamptz, user_id bigint, PRIMARY KEY (value, starts)
+) ON COMMIT DELETE ROWS
+
+-- name: fill_spans
+-- Of two links of one moment only the later name's has a span.
+INSERT INTO spans
+SELECT value::uuid, starts, user_id FROM identity_spans
+WHERE site_id = %(site_id)s AND value = ANY(%(values)s) AND starts < ends
+
 -- name: move_visitors
--- Events of these visitors that came without a token get the user that the links say.
-WITH m AS (
-    UPDATE events AS e SET user_id = s.user_id
-    FROM unnest(%(values)s::text[], %(users)s::bigint[]) AS v (value, old_user), identity_spans AS s
-    WHERE s.site_id = %(site_id)s AND s.value = v.value AND s.value = ANY(%(values)s) AND s.user_id <> v.old_user
-      AND e.site_id = %(site_id)s AND e.user_id = v.old_user AND e.anonymous_id = v.value::uuid
-      AND e.auth_user_id IS NULL AND NOT e.is_bot AND e.occurred_at >= s.starts AND e.occurred_at < s.ends
-    RETURNING v.old_user, s.user_id, e.session_id, e.event_type_id, e.occurred_at
+-- Events of these visitors that came without a token get the user that the links say. Each of their users' events is
+-- read once, whatever the number of spans. An event's place is good for one statement; its time spares the other months.
+WITH found AS MATERIALIZED (
+    SELECT e.category, e.occurred_at, e.part, e.place, v.old_user, s.user_id
+    FROM unnest(%(values)s::text[], %(users)s::bigint[]) AS v (value, old_user)
+    CROSS JOIN LATERAL (
+        SELECT *, tableoid AS part, ctid AS place FROM events WHERE events.user_id = v.old_user OFFSET 0
+    ) AS e
+    CROSS JOIN LATERAL (
+        SELECT user_id FROM spans
+        WHERE spans.value = e.anonymous_id AND spans.starts <= e.occurred_at ORDER BY spans.starts DESC LIMIT 1
+    ) AS s
+    WHERE e.anonymous_id = v.value::uuid AND e.site_id = %(site_id)s AND e.auth_user_id IS NULL AND NOT e.is_bot
+      AND s.user_id <> v.old_user
+    LIMIT %(most)s::int
+), m AS (
+    UPDATE events AS e SET user_id = f.user_id
+    FROM found AS f
+    WHERE (e.category, e.occurred_at) = (f.category, f.occurred_at) AND e.ctid = f.place AND e.tableoid = f.part
+    RETURNING f.old_user, f.user_id, e.session_id, e.event_type_id, e.occurred_at
 )
 INSERT INTO moved SELECT * FROM m
 
 -- name: move_ids
--- Events that came with a token of these registered ids get the ids' users.
-WITH m AS (
-    UPDATE events AS e SET user_id = a.user_id
-    FROM unnest(%(values)s::text[], %(users)s::bigint[]) AS v (value, old_user), identities AS a
-    WHERE (a.site_id, a.kind, a.value) = (%(site_id)s, 'auth', v.value) AND a.user_id <> v.old_user
-      AND e.site_id = %(site_id)s AND e.user_id = v.old_user AND e.auth_user_id = v.value AND NOT e.is_bot
-    RETURNING v.old_user, a.user_id, e.session_id, e.event_type_id, e.occurred_at
+-- Events that came with a token of these registered ids get the ids' users, in the same way.
+WITH found AS MATERIALIZED (
+    SELECT e.category, e.occurred_at, e.part, e.place, v.old_user, a.user_id
+    FROM unnest(%(values)s::text[], %(users)s::bigint[]) AS v (value, old_user)
+    JOIN identities AS a ON (a.site_id, a.kind, a.value) = (%(site_id)s, 'auth', v.value)
+    CROSS JOIN LATERAL (
+        SELECT *, tableoid AS part, ctid AS place FROM events WHERE events.user_id = v.old_user OFFSET 0
+    ) AS e
+    WHERE e.auth_user_id = v.value AND e.site_id = %(site_id)s AND a.user_id <> v.old_user AND NOT e.is_bot
+    LIMIT %(most)s::int
+), m AS (
+    UPDATE events AS e SET user_id = f.user_id
+    FROM found AS f
+    WHERE (e.category, e.occurred_at) = (f.category, f.occurred_at) AND e.ctid = f.place AND e.tableoid = f.part
+    RETURNING f.old_user, f.user_id, e.session_id, e.event_type_id, e.occurred_at
 )
 INSERT INTO moved SELECT * FROM m
 

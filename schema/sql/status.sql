@@ -54,6 +54,14 @@ SELECT count(*) FILTER (WHERE processing_status <> 'failed') AS pending,
     count(*) FILTER (WHERE processing_status = 'failed') AS failed
 FROM event_outbox WHERE processing_status IN ('pending', 'processing', 'failed')
 
+-- name: marked
+-- Identities whose rows wait for the mover, and those that it could not do.
+SELECT count(*), count(failed_at) FROM dirty_identities
+
+-- name: unmoved
+-- The latter, with what was wrong.
+SELECT site_id, kind, value, failed_at, error FROM dirty_identities WHERE failed_at IS NOT NULL ORDER BY mark_id LIMIT 20
+
 -- name: version
 -- The schema's version, and the server's.
 SELECT (SELECT version_num FROM schema_version), current_setting('server_version_num')::int

@@ -4,7 +4,7 @@
 -- Every identity of the users that this value stands for or is the number of, links that were undone too.
 WITH named AS (
     SELECT site_id, user_id FROM identities
-    WHERE value = %(value)s AND undone_at IS NULL AND (%(site_id)s::text IS NULL OR site_id = %(site_id)s)
+    WHERE (value = %(value)s OR (kind = 'email' AND value = %(email)s)) AND undone_at IS NULL AND (%(site_id)s::text IS NULL OR site_id = %(site_id)s)
     UNION
     SELECT site_id, user_id FROM identities
     WHERE user_id = %(user_id)s::bigint AND (%(site_id)s::text IS NULL OR site_id = %(site_id)s)
@@ -14,7 +14,7 @@ FROM identities AS i JOIN named USING (site_id, user_id)
 UNION
 SELECT site_id, user_id, kind, value, auth, CASE WHEN isfinite(valid_from) THEN valid_from END, linked_by, linked_at, undone_at
 FROM identities
-WHERE value = %(value)s AND (%(site_id)s::text IS NULL OR site_id = %(site_id)s)
+WHERE (value = %(value)s OR (kind = 'email' AND value = %(email)s)) AND (%(site_id)s::text IS NULL OR site_id = %(site_id)s)
 ORDER BY site_id, user_id, kind, value, valid_from NULLS FIRST
 
 -- name: changes_of
@@ -33,7 +33,8 @@ SELECT * FROM users WHERE user_id = ANY(%(users)s) ORDER BY user_id
 -- Undoes links in force, keeps who did it, and marks what has to move back. Counts one for each.
 WITH undone AS (
     UPDATE identities SET undone_at = clock_timestamp()
-    WHERE site_id = %(site_id)s AND kind IN ('anonymous', 'email') AND value = %(value)s AND undone_at IS NULL
+    WHERE site_id = %(site_id)s AND undone_at IS NULL
+      AND (kind, value) IN (('anonymous', %(value)s), ('email', %(email)s))
       AND isfinite(valid_from) AND auth = coalesce(%(auth)s::text, auth)
     RETURNING *
 ), marked AS (

@@ -34,7 +34,8 @@ SAMPLES = {
 
 def test_each_prepares(owner: psycopg.Connection) -> None:
     owner.autocommit = True
-    tables = (("drain", "make_incoming"), ("drain", "make_stage"), ("agents", "make_changed"), ("mover", "make_moved"))
+    tables = (("drain", "make_incoming"), ("drain", "make_stage"), ("agents", "make_changed"))
+    tables += (("mover", "make_moved"), ("mover", "make_spans"))
     for consumer, table in tables:
         owner.execute(load(consumer)[table])
     refused = {}

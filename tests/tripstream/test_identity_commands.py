@@ -29,7 +29,7 @@ def test_a_user_is_shown_by_any_of_its_names_and_a_link_undone(
     with pipeline(settings) as pipe:
         arrive(pipe, sent(said(1, 1)), sent(said(2, 1, "ann"), "ann@example.com"))
         who = pipe.value("SELECT user_id FROM identities WHERE kind = 'auth'")
-        for value in (str(uid(3, 1)), "ann", "ann@example.com", str(who)):
+        for value in (str(uid(3, 1)), "ann", "ann@example.com", "Ann@Example.com", str(who)):
             shown = json.loads(tripstream("show", value, "--json"))
             assert [(user["user_id"], user["total_events"]) for user in shown["users"]] == [(who, 2)]
             assert {row["kind"] for row in shown["identities"] if row["user_id"] == who} == {
@@ -44,6 +44,7 @@ def test_a_user_is_shown_by_any_of_its_names_and_a_link_undone(
         assert [row["action"] for row in json.loads(tripstream("show", str(uid(3, 1)), "--json"))["changes"]][
             -1
         ] == "unlinked"
+        assert tripstream("unlink", "Ann@Example.COM") == "1 links undone\n"
         for wrong in (("show", "nobody"), ("unlink", str(uid(3, 1)))):
             with pytest.raises(NotFound):
                 tripstream(*wrong)

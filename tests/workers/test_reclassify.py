@@ -10,11 +10,12 @@ from typer.testing import CliRunner
 
 from schema.event import now
 from tests.make import DAY, T0, asked, batch, canonical, uid
+from tests.workers.people import arrive, owners, said, sent, split
 from tests.workers.pipeline import ROBOT, Pipeline, meanwhile, until_blocked, visit
 from tests.workers.test_rebuild import derived
 from tests.workers.traffic import traffic
 from tripstream.cli import app
-from workers import agents, reclassify, resolve
+from workers import agents, mover, reclassify, resolve
 from workers.agents import Verdict, outdated
 from workers.drain import LOCK_SPACE
 from workers.reclassify import Report, Turned
@@ -191,6 +192,23 @@ def test_impressions_and_clicks_of_bots_are_in_no_figure_of_recommendations(pipe
         )
     pipe.roll_up()
     assert pipe.row("SELECT impressions, clicks, by_position FROM recommendation_daily") == (1, 1, [[1, 1]])
+
+
+def test_what_a_bot_said_links_nobody_any_more_and_what_people_said_does(pipe: Pipeline, judge: Judge) -> None:
+    judge()
+    arrive(pipe, sent(said(1, 1)), sent(said(2, 1, "ann", user_agent=CHROME), "ann@x"), sent(said(3, 1, "ann")))
+    arrive(pipe, sent(said(4, 2)), sent(said(5, 2, "bob", user_agent=CHROME), "ann@x"))
+    arrive(pipe, sent(said(6, 3)), sent(said(7, 3, "cat"), "ann@x"), sent(said(8, 4, "ann", user_agent=CHROME)))
+    assert owners(pipe) == split(range(1, 9))
+    judge({CHROME: BOT})
+    again(pipe)
+    mover.run_once(pipe.connection)
+    assert owners(pipe) == split([1, 3, 6, 7], [4])
+    times = "SELECT value, extract(second FROM first_at)::int FROM identities WHERE kind = 'auth' ORDER BY 1"
+    assert pipe.rows(times) == [("ann", 3), ("bob", None), ("cat", 7)]
+    in_force = "SELECT auth, valid_from::text LIKE '%%:03+00' FROM identities WHERE kind = 'anonymous' AND auth <> ''"
+    assert sorted(pipe.rows(in_force + " AND undone_at IS NULL")) == [("ann", True), ("cat", False)]
+    assert pipe.problems() == []
 
 
 def test_it_waits_for_drains_and_accepting_goes_on(pipe: Pipeline, judge: Judge) -> None:

@@ -1,11 +1,13 @@
 -- Links of visitors to registered users. `auth` is the verified id that a link is of; '' for what a row says of itself.
 --   anonymous  from valid_from on the visitor is that registered user; the row at -infinity is the visitor's own user,
 --              and counts only while there is no other
---   auth       the registered id's user: own_user_id where a verified email joined it to another's
+--   auth       the registered id's user: own_user_id where a verified email joined it to another's; first_at is the time
+--              of the earliest verified event of it, with or without an email
 --   email      the registered id had this verified email, first at valid_from
 ALTER TABLE identities
     ADD COLUMN auth text NOT NULL DEFAULT '',
     ADD COLUMN own_user_id bigint,
+    ADD COLUMN first_at timestamptz,
     ADD COLUMN undone_at timestamptz;
 ALTER TABLE identities
     DROP CONSTRAINT identities_pkey,
@@ -19,7 +21,7 @@ CREATE TABLE identity_changes (
     kind text NOT NULL,
     value text NOT NULL,
     auth text NOT NULL DEFAULT '',
-    action text NOT NULL CHECK (action IN ('linked', 'joined', 'unlinked')),
+    action text NOT NULL CHECK (action IN ('linked', 'joined', 'unlinked', 'reclassified')),
     valid_from timestamptz,
     user_id bigint NOT NULL,
     user_before bigint,
@@ -31,8 +33,17 @@ CREATE TABLE identity_changes (
 CREATE INDEX identity_changes_value ON identity_changes (site_id, kind, value);
 CREATE INDEX identity_changes_of ON identity_changes (site_id, auth) WHERE auth <> '';
 
--- Identities whose rows the mover has to look at: append-only, like dirty_hours. Only the mover deletes.
-CREATE TABLE dirty_identities (site_id text NOT NULL, kind text NOT NULL, value text NOT NULL);
+-- Identities whose rows the mover has to look at, in line: append-only, like dirty_hours. Only the mover deletes. What it
+-- could not do stands in line again, with the error.
+CREATE TABLE dirty_identities (
+    mark_id bigint GENERATED ALWAYS AS IDENTITY,
+    site_id text NOT NULL,
+    kind text NOT NULL,
+    value text NOT NULL,
+    failed_at timestamptz,
+    error text,
+    PRIMARY KEY (site_id, mark_id)
+);
 
 -- Whose a visitor's events are, from one moment to the next: the latest link at or before, else the earliest.
 CREATE VIEW identity_spans WITH (security_invoker) AS
