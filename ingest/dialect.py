@@ -60,8 +60,8 @@ class Dialect(NamedTuple):
     """How one route of a format is read and answered.
 
     `parse` raises InvalidBody for what is no batch at all, `named` returns what the body says of `write_key` and
-    `site_id`, `answer` says what the format's clients want to hear, of which `say`
-    makes, before the promise, what depends on the events: they do not wait for it.
+    `site_id`, `answer` says what the format's clients want to hear. What it has to say of the events `say` takes from them
+    before the promise, so that they need not wait for it.
 
     `unwrap` makes JSON of a body that is none yet; `read` does so too.
 
@@ -97,6 +97,8 @@ class DialectEndpoint:
 
     async def __call__(self, scope: Scope, header: Headers, raw: bytes) -> Answer:
         received_at = now()
+        if len(raw) <= LARGE and self._dialect.unwrap:
+            raw = self._dialect.unwrap(raw)  # which may be large then
         if len(raw) > LARGE:
             made = await self._make_large(scope, header, raw, received_at)
         else:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 _ADDRESS_MAX = 100  # characters, with a zone
-_PLACES = "client|host|peer|public|real|remote|request|server|source|user|visitor"
+_PARSED_MAX = 64  # of one event: to parse an address takes 10 µs; further ones become null
+_PLACES = "client|external|host|local|login|origin|peer|public|real|remote|request|server|source|user|visitor"
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NAMES = re.compile(
     rf"(?<![a-z])(?:(?:{_PLACES})?ip(?:s|v?[46]|addr(?:ess(?:es)?)?)?|(?:remote|peer)[_.-]?addr(?:ess)?"
-    r"|(?:x[_.-]?)?forwarded(?:[_.-]?for)?)(?![a-z])"
+    r"|(?:x[_.-]?)?forwarded[_.-]?for|^(?:x[_.-]?)?forwarded$)(?![a-z])"
 )
-_HOLDS = re.compile(r"[0-9:]")
+_HOLDS = re.compile(r"\d\.\d+\.\d+\.\d|::|(?:[0-9a-fA-F]{1,4}:){7}|^\d{8,10}$")  # also with a port, or several
 
 
 def network(host: str) -> str | None:
@@ -47,22 +50,40 @@ def is_named(name: str) -> bool:
 
 
 def cut(value: Any) -> bool:
-    """Cut them in place; what stands there, could hold one and is none, becomes null. Returns whether there was any."""
+    """Cut them in place, in keys too; what stands there, may hold one and is none, becomes null. Returns whether there
+    was any."""
     found = False
+    parse = _bounded()
     waiting = [(value, False)]  # and not by recursion: what is quarantined nests as deep as it likes
     while waiting:
         inside, named = waiting.pop()
         for key, one in list(inside.items() if isinstance(inside, dict) else enumerate(inside)):
             is_address = named or (isinstance(key, str) and is_named(key))
+            if named and isinstance(key, str) and _HOLDS.search(key):
+                del inside[key]
+                key, found = _free(inside, parse(key) or "address"), True
+                inside[key] = one
             if isinstance(one, dict | list):
                 waiting.append((one, is_address))
-            elif is_address and (less := _less(one)) != one:
+            elif is_address and (less := _less(one, parse)) != one:
                 inside[key] = less
                 found = True
     return found
 
 
-def _less(one: Any) -> Any:
+def _bounded() -> Callable[[str], str | None]:
+    """`network`, of the first addresses that it is asked for."""
+    left = iter(range(_PARSED_MAX))
+    return lambda text: None if next(left, None) is None else network(text)
+
+
+def _free(inside: dict[str, Any], name: str) -> str:
+    """The name, or where others have it, one beside theirs."""
+    return name if name not in inside else f"{name} {len(inside)}"
+
+
+def _less(one: Any, parse: Callable[[str], str | None]) -> Any:
     if isinstance(one, str):
-        return network(one) or (None if _HOLDS.search(one) else one)
-    return None if isinstance(one, int | float) and abs(one) >= 1 << 24 else one  # an IPv4 address is a number too
+        return parse(one) if _HOLDS.search(one) else one
+    # an IPv4 address is a number too
+    return None if isinstance(one, int | float | Decimal) and 1 << 24 <= one < 1 << 32 else one

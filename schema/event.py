@@ -66,7 +66,7 @@ class Quarantined(msgspec.Struct, array_like=True, gc=False):
     code: str
     message: str
     sent: str
-    at: int
+    at: int = 0
 
 
 class Refused(msgspec.Struct, array_like=True, gc=False):

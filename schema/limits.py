@@ -69,9 +69,13 @@ def as_kept(value: Any, settings: Settings) -> bytes:
 def refuse_nul(values: Iterable[Any], *documents: str | None) -> None:
     """Raises InvalidEvent when a text among them, or one in the JSON documents, holds U+0000, which Postgres cannot
     store."""
-    escaped = any(text is not None and "\\u0000" in text and _ESCAPED_NUL.search(text) for text in documents)
-    if escaped or any(isinstance(value, str) and "\0" in value for value in values):
+    if any(holds_nul(text) for text in documents) or any(isinstance(value, str) and "\0" in value for value in values):
         raise InvalidEvent("nul_character", "Text may not hold the character U+0000.")
+
+
+def holds_nul(json: str | None) -> bool:
+    """Whether a text in this JSON holds U+0000."""
+    return json is not None and "\\u0000" in json and _ESCAPED_NUL.search(json) is not None
 
 
 def without_escaped_nul(json: str) -> str:

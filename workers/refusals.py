@@ -7,17 +7,16 @@ for a minute. Looked at only after a refusal; what is not found here is found by
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from msgspec.structs import astuple
 
+from schema import limits
 from schema.entry import Entry
 from schema.event import Event
 from workers.receipts import Poison
 
-_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _WHOLE = (("trip_id", 1, 63), ("position", 0, 31), ("schema_version", -(2**15), 15))
 
 
@@ -36,7 +35,7 @@ def _wrong(event: Event) -> Iterator[Poison]:
     if any(isinstance(value, str) and "\0" in value for value in astuple(event)):
         yield Poison("text holds U+0000", "22021")
     for name in ("metadata", "utm"):
-        if _ESCAPED_NUL.search(getattr(event, name) or ""):
+        if limits.holds_nul(getattr(event, name)):
             yield Poison(f"text holds U+0000 ({name})", "22P05")
     for name, least, bits in _WHOLE:
         value = getattr(event, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -25,7 +26,20 @@ NAMES = [
 ]
 NAMES += ["remoteAddress", "$initial_ip", "ip_address", "ipAddress", "IPAddress", "ipaddress", "request_ip", "user-ip"]
 NAMES += ["X-Forwarded-For", "x_forwarded_for", "xForwardedFor", "forwarded", "X-Real-IP", "CF-Connecting-IP", "ip6"]
-OTHERS = ["trip", "trip_id", "tripId", "zip", "ship", "TRIP", "description", "clipped", "address", "email_address"]
+OTHERS = [
+    "forwarded_at",
+    "forwarded_to",
+    "trip",
+    "trip_id",
+    "tripId",
+    "zip",
+    "ship",
+    "TRIP",
+    "description",
+    "clipped",
+    "address",
+    "email_address",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -50,7 +64,16 @@ def test_a_name_that_means_something_else_is_not(name: str) -> None:
         (f"{ADDRESS}, 10.0.0.1", None),
         (f"{ADDRESS}:5000", None),
         ("[2001:db8::1]", None),
-        ("1" * 200, None),
+        ("1" * 200, "1" * 200),
+        (f"1.2.3.4{'5' * 200}", None),
+        ("3405803853", None),
+        ("2001:db8:1:2:3:4:5:6, x", None),
+        ("IP68", "IP68"),
+        ("2026-11-21T10:00:00+02:00", "2026-11-21T10:00:00+02:00"),
+        (1_795_255_200_000, 1_795_255_200_000),
+        (Decimal("3405803853.0"), None),
+        ({ADDRESS: 3, "203.0.113.9": 4, "x": 5}, {"203.0.113.0/24": 3, "203.0.113.0/24 2": 4, "x": 5}),
+        (["10.0.0.1"] * 70, ["10.0.0.0/24"] * 64 + [None] * 6),
         (3_405_803_853, None),
         ([ADDRESS, {"v4": ADDRESS, "country": "IL"}], ["203.0.113.0/24", {"v4": "203.0.113.0/24", "country": "IL"}]),
         (True, True),
