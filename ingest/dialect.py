@@ -60,8 +60,8 @@ class Dialect(NamedTuple):
     """How one route of a format is read and answered.
 
     `parse` raises InvalidBody for what is no batch at all, `named` returns what the body says of `write_key` and
-    `site_id`, `answer` says what the format's clients want to hear. What it has to say of the events `say` takes from them
-    before the promise, so that they need not wait for it.
+    `site_id`, `answer` says what the format's clients want to hear. What it has to say of the events `say` takes from
+    them before the promise, so that they need not wait for it.
 
     `unwrap` makes JSON of a body that is none yet; `read` does so too.
 
