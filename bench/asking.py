@@ -5,9 +5,9 @@ its answer, the median of three spells, each with 5,000 events a second posted a
 and beside it the same without them. What holds: every answer was a 200, every event became a row, and every answered
 request its row in recommendation_requests.
 
-The stack has answered for two seconds, and events are under way, before the first request that counts is due: a hundredth
-of a spell is a tenth of a second, and while connections are made, their queries planned and a sender started, it was
-76 ms instead of 12.
+The stack has answered for two seconds, and events are under way, before the first request that counts is due: a
+hundredth of a spell is a tenth of a second, and while connections are made, their queries planned and a sender
+started, it was 76 ms instead of 12.
 """
 
 from __future__ import annotations
