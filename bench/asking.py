@@ -4,6 +4,10 @@ In: the demo catalogue of 100,000 occurrences, and sixty preferences by turns. O
 its answer, the median of three spells, each with 5,000 events a second posted at the same time to the same web process;
 and beside it the same without them. What holds: every answer was a 200, every event became a row, and every answered
 request its row in recommendation_requests.
+
+The stack has answered for two seconds, and events are under way, before the first request that counts is due: a
+hundredth of a spell is a tenth of a second, and while connections are made, their queries planned and a sender
+started, it was 76 ms instead of 12.
 """
 
 from __future__ import annotations
@@ -34,6 +38,7 @@ _RATE, _BATCHES = 200, 500
 _SIZE = 10
 _SECONDS = 10.0
 _SPELLS = 3
+_AHEAD_SECONDS = 1.5  # that events flow before requests do
 
 
 def measure(servers: Servers, scale: Scale) -> Measured:
@@ -45,9 +50,10 @@ def measure(servers: Servers, scale: Scale) -> Measured:
             seed.fill(owner, 100_000 if is_full else 2_000, datetime.now(UTC).date())
         with stack(settings), _wishes() as path, psycopg.connect(settings.database_url, autocommit=True) as rows:
             _until_answering(settings)
+            first = _ask(settings, path, seconds / 5)
             alone = _ask(settings, path, seconds)
             spells = [_under_events(settings, rows, path, seconds, number) for number in range(_SPELLS)]
-            _must_be_logged(rows, alone.answered + sum(spell.answered for spell in spells))
+            _must_be_logged(rows, first.answered + alone.answered + sum(spell.answered for spell in spells))
     p50, p99 = (statistics.median(spell.percentile(share) for spell in spells) for share in (0.5, 0.99))
     return Measured(
         p99,
@@ -59,11 +65,12 @@ def measure(servers: Servers, scale: Scale) -> Measured:
 
 def _under_events(settings: Settings, rows: psycopg.Connection, path: str, seconds: float, number: int) -> Result:
     before = events_stored(rows)
-    requests = int(_BATCHES * seconds)
+    requests = int(_BATCHES * (seconds + 2 * _AHEAD_SECONDS))
     with bodies(_SIZE, requests, seed=9_000 + number) as events:
         beside = load.start(
             Plan(port=settings.port, requests=events, connections=32, rate=_BATCHES, seconds=requests / _BATCHES)
         )
+        time.sleep(_AHEAD_SECONDS)
         asked = _ask(settings, path, seconds)
         posted = load.finish(beside)
     if posted.errors:

@@ -22,7 +22,8 @@ from schema.sql import load
 from workers.attribute import attribute
 from workers.copying import fill_stage, make_tables
 from workers.drain import chunks
-from workers.resolve import Dictionaries, Staged, link_visitors
+from workers.identities import link_visitors
+from workers.resolve import Dictionaries, Staged
 from workers.store import known_events
 
 _COPY = f"COPY stage ({', '.join(COLUMNS)}) FROM STDIN"
@@ -151,4 +152,4 @@ def _step(
     with connection.transaction():
         users = link_visitors(connection, staged, set())
         sessions = attribute(connection, staged, users, settings.session_timeout_seconds)
-        yield Step(connection, staged, lambda: fill_stage(connection, staged, dictionaries, users, sessions))
+        yield Step(connection, staged, lambda: fill_stage(connection, staged, dictionaries, users, sessions, {}))

@@ -19,22 +19,20 @@ class Measured(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One row of DESIGN.md §9. `ratio` is true where the value has no unit: ours over the reference."""
+    """One row of DESIGN.md §9; or a figure beside one of them, which has no bar and no aim of its own."""
 
     name: str
     what: str
     unit: str
-    bar: float
-    aim: float
+    bar: float | None
+    aim: float | None
     measure: Callable[[Servers, Scale], Measured]
-
-    @property
-    def more_is_better(self) -> bool:
-        return self.aim >= self.bar
 
     def verdict(self, value: float) -> str:
         """Where the value stands: aim, bar, or below the bar."""
-        sign = 1 if self.more_is_better else -1
+        if self.bar is None or self.aim is None:
+            return ""
+        sign = 1 if self.aim >= self.bar else -1
         if sign * value >= sign * self.aim:
             return "aim"
         return "bar" if sign * value >= sign * self.bar else "BELOW"

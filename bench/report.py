@@ -101,7 +101,9 @@ def line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _figure(value: float) -> str:
+def _figure(value: float | None) -> str:
+    if value is None:
+        return ""
     return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
 
 

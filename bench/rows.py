@@ -1,20 +1,39 @@
 """The rows of DESIGN.md §9 that are measured here, as data: what, the bar and the aim, and who measures it.
 
 Below its bar an issue is not done; its aim is what we want to be known for. Where the bar is the larger of the two,
-less is better.
+less is better. Formats that are not ours have neither: what they cost is seen beside our own.
 """
 
 from __future__ import annotations
 
-from bench import accepting, asking, crowd, draining, endtoend, latency, memory, recommending, rollup, singles, size
+from bench import (
+    accepting,
+    asking,
+    crowd,
+    draining,
+    endtoend,
+    fits,
+    latency,
+    memory,
+    recommending,
+    rollup,
+    singles,
+    size,
+    wires,
+)
 from bench.measured import Row
 
 ROWS = (
     Row("accept_batch", "accept, batch of 10, durable, over a bare ASGI app", "×", 0.25, 0.45, accepting.batches),
     Row("accept_single", "accept, 1 event, durable, over a bare ASGI app", "×", 0.40, 0.70, accepting.singles),
+    Row("segment", "the same, Segment batch of 10", "×", None, None, accepting.dialect(wires.SEGMENT)),
+    Row("posthog", "the same, PostHog batch of 10", "×", None, None, accepting.dialect(wires.POSTHOG)),
+    Row("pages", "the same, page analytics, 10 parts", "×", None, None, accepting.dialect(wires.PAGES)),
+    Row("ingest_event", "the same, single-event API", "×", None, None, accepting.dialect(wires.SINGLE)),
     Row("accept_p99", "accept p99 at half of capacity, while workers drain", "ms", 25, 5, latency.measure),
     Row("connections", "1,000 open connections", "errors", 0, 0, crowd.measure),
     Row("drain", "drain, over bare COPY into the same table", "×", 0.30, 0.50, draining.measure),
+    Row("schemas", "drain with a schema for every type, over none", "×", 0.70, 0.85, fits.measure),
     Row("end_to_end", "end to end, batch of 10, backlog bounded", "events/s", 15_000, 30_000, endtoend.measure),
     Row("plain", "single events end to end, over the plain pipeline", "×", 2.5, 4, singles.against_plain),
     Row("inserts", "end to end, over one INSERT and counters per event", "×", 20, 40, singles.against_inserts),

@@ -13,13 +13,14 @@ ids and times are new each time.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import msgspec
 
+from bench import wires
 from schema.event import new_id, now
 
 TRIPS = 10_000
@@ -131,8 +132,15 @@ class Visitor:
         return new_id(now()) if self._habits.ordered_ids else uuid4()
 
 
-def posts(requests: int, size: int, *, seed: int = 1, bare: bool = False, habits: Habits = USUAL) -> Iterator[Post]:
-    """`requests` batches of `size` events, each of one visitor; with `bare` one event without the envelope."""
+def posts(
+    requests: int,
+    size: int,
+    *,
+    seed: int = 1,
+    habits: Habits = USUAL,
+    render: Callable[[list[dict[str, Any]], int], Any] = wires.batch,
+) -> Iterator[Post]:
+    """`requests` batches of `size` events, each of one visitor."""
     chance = random.Random(seed)
     active = [Visitor(chance, habits) for _ in range(_ACTIVE)]
     length = _GAP_MS * size
@@ -145,7 +153,6 @@ def posts(requests: int, size: int, *, seed: int = 1, bare: bool = False, habits
         begins = sent_at - _HOUR_MS if habits.hour is None else habits.hour
         at = begins + length + (_HOUR_MS - length) * (request + 1) // requests
         events = [visitor.event(at - _GAP_MS * (size - number)) for number in range(size)]
-        body = encode(events[0]) if bare else encode({"events": events, "sent_at": sent_at})
-        yield Post(body, size, visitor.user_agent)
+        yield Post(encode(render(events, sent_at)), size, visitor.user_agent)
         if chance.random() >= goes_on:
             active[place] = Visitor(chance, habits)

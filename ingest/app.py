@@ -1,4 +1,5 @@
-"""The tiny process alone: `uvicorn ingest.app:app`. In: HTTP. Out: stream entries. Imports in under a second.
+"""The tiny process alone: `uvicorn --no-proxy-headers ingest.app:app`. In: HTTP. Out: stream entries. Imports in
+under a second. Whose X-Forwarded-For is believed is a setting of ours; uvicorn believes this machine's by itself.
 
 The hot routes are plain ASGI, found by one dictionary look-up before FastAPI's middleware and router run; FastAPI
 documents them, and serves health, readiness and metrics.
@@ -18,15 +19,30 @@ from redis.asyncio import Redis
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ingest import commit, metrics, openapi
+from ingest import commit, metrics, openapi, sdk_config
+from ingest.dialect import Dialect, DialectEndpoint
+from ingest.dialects import posthog, segment
+from ingest.dialects.analytics import ANALYTICS
+from ingest.dialects.platform import EMIT
+from ingest.dialects.single import INGEST_EVENT
 from ingest.endpoint import EventsEndpoint
 from ingest.gate import Gate
 from ingest.http import Route
+from ingest.identify import IdentifyEndpoint
+from ingest.peers import Proxies
 from ingest.sessions import SessionEndpoint
 from schema import collector
 from schema import settings as config
 from schema.errors import TripstreamError
 from schema.settings import Settings
+
+DIALECTS: dict[str, Dialect] = {
+    **segment.ROUTES,
+    **posthog.ROUTES,
+    "/ingest-event": INGEST_EVENT,
+    "/api/analytics/ingest": ANALYTICS,
+    "/rpc/emit_platform_event": EMIT,
+}
 
 
 class Ingest(FastAPI):
@@ -35,11 +51,15 @@ class Ingest(FastAPI):
     def __init__(self, settings: Settings, **options: Any) -> None:
         self.hot: dict[str, ASGIApp] = {}
         self.settings = settings
+        self._proxies = Proxies(settings) if settings.trusted_proxies else None
         super().__init__(title="Tripstream", version="0.1.0", docs_url=None, redoc_url=None, **options)
+        sdk_config.add_routes(self)
         self.add_exception_handler(HTTPException, _answer_http)
         self.add_exception_handler(TripstreamError, answer_error)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._proxies is not None and scope["type"] == "http":
+            self._proxies.reveal(scope)
         hot = self.hot.get(scope["path"]) if scope["type"] == "http" else None
         if hot is None:
             await super().__call__(scope, receive, send)
@@ -70,6 +90,10 @@ def mount(app: Ingest, gate: Gate, group: commit.GroupCommit, redis: Redis) -> N
     single = EventsEndpoint(gate, group, settings.lanes, single=True)
     app.hot["/api/events/batch"] = Route(gate, settings, batch)
     app.hot["/api/events"] = Route(gate, settings, single)
+    for path, dialect in DIALECTS.items():
+        endpoint = DialectEndpoint(gate, group, settings.lanes, dialect)
+        app.hot[path] = Route(gate, settings, endpoint, sdk=dialect.sdk)
+    app.hot["/api/user/identify"] = Route(gate, settings, IdentifyEndpoint(gate, group, settings.lanes))
     app.hot["/api/session/start"] = Route(gate, settings, SessionEndpoint(gate, group, redis, settings))
 
 
@@ -79,6 +103,7 @@ async def accepting(app: Ingest) -> AsyncIterator[Gate]:
     redis, appending = commit.connect(app.settings), commit.connect(app.settings)
     gate = Gate(appending, app.settings)  # which has a connection to spare, however many sessions start
     await gate.sample()
+    gate.tokens.prepare()
     mount(app, gate, commit.GroupCommit(appending), redis)
     watching = asyncio.create_task(gate.watch())
     collector.spare()

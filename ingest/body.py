@@ -17,7 +17,8 @@ from ingest.gate import Gate
 from schema.errors import InvalidBody, SlowSender, TooLarge, UnsupportedEncoding
 from schema.settings import Settings
 
-_GZIP = b"\x1f\x8b"
+GZIP = b"\x1f\x8b"
+_MEMBERS_MAX = 16
 _MARK = b"\xef\xbb\xbf"
 _JSON = (b"{", b"[")
 _FORM_FIELDS = ("data", "events", "payload")
@@ -35,7 +36,7 @@ def refuse_announced(header: dict[bytes, bytes], limit: int) -> None:
         raise TooLarge(f"The body has {length[:18].decode()} bytes; at most {limit} are accepted.")
 
 
-async def receive_all(receive: Receive, gate: Gate, settings: Settings) -> bytes:
+async def receive_all(receive: Receive, gate: Gate, settings: Settings, limit: int) -> bytes:
     """The body as it was sent. Its bytes are taken from the gate as they come, and are the caller's to give back.
 
     Whatever Content-Length said, a body over the limit is cut off while it is read. Raises TooLarge, SlowSender, Busy,
@@ -44,7 +45,7 @@ async def receive_all(receive: Receive, gate: Gate, settings: Settings) -> bytes
     task = asyncio.current_task()
     gate.reading[task] = time.monotonic()
     try:
-        return await _receive(receive, gate, settings.body_bytes_max)
+        return await _receive(receive, gate, limit)
     except asyncio.CancelledError:
         if task is None or task not in gate.late:
             raise
@@ -60,7 +61,7 @@ def unpack(raw: bytes, header: dict[bytes, bytes], limit: int) -> bytes:
     encoding = header.get(b"content-encoding", b"identity").strip().lower()
     if encoding not in (b"identity", b"gzip", b""):
         raise UnsupportedEncoding
-    if encoding == b"gzip" or raw.startswith(_GZIP):
+    if encoding == b"gzip" or raw.startswith(GZIP):
         raw = gunzip(raw, limit)
     says_form = raw[:1] not in _JSON and b"x-www-form-urlencoded" in header.get(b"content-type", b"")
     # A byte order mark is refused as JSON, with the reason, and not as a form that lacks a field.
@@ -70,17 +71,23 @@ def unpack(raw: bytes, header: dict[bytes, bytes], limit: int) -> bytes:
 
 
 def gunzip(raw: bytes, limit: int) -> bytes:
-    """Decompress at most `limit` bytes. Raises TooLarge for a bomb, InvalidBody for a torn or foreign stream."""
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        out = unpacker.decompress(raw, limit + 1)
-    except zlib.error:
-        raise InvalidBody("The body says that it is gzip, but it is not.") from None
-    if len(out) > limit:
-        raise TooLarge(f"The body is more than {limit} bytes once decompressed.")
-    if not unpacker.eof:
-        raise InvalidBody("The gzip stream ends too early.")
-    return out
+    """Decompress at most `limit` bytes, of as many members as there are. Raises TooLarge for a bomb, InvalidBody for a
+    torn or foreign stream."""
+    out = b""
+    for _ in range(_MEMBERS_MAX):
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            out += unpacker.decompress(raw, limit + 1 - len(out))
+        except zlib.error:
+            raise InvalidBody("The body says that it is gzip, but it is not.") from None
+        if len(out) > limit:
+            raise TooLarge(f"The body is more than {limit} bytes once decompressed.")
+        if not unpacker.eof:
+            raise InvalidBody("The gzip stream ends too early.")
+        raw = unpacker.unused_data.lstrip(b"\0")  # with which gzip lets a stream be filled up
+        if not raw:
+            return out
+    raise InvalidBody(f"The gzip stream has more than {_MEMBERS_MAX} members.")
 
 
 async def _receive(receive: Receive, gate: Gate, limit: int) -> bytes:

@@ -18,15 +18,18 @@ from starlette.types import Scope
 from ingest import metrics
 from ingest.commit import GroupCommit
 from ingest.dialects import native
-from ingest.gate import Gate, ip_prefix
+from ingest.gate import Gate, peer_prefix
 from ingest.http import Answer, encode
+from ingest.peers import COUNTRY
+from ingest.rates import spend
 from ingest.rules import Context, Rejection
 from schema import stream
 from schema.errors import InvalidBody
-from schema.event import Batch, Event, new_id, now
+from schema.event import Batch, Event, Refused, Verified, new_id, now, without_nul
 from schema.stream import Packed
 
 _USER_AGENT_MAX = 500
+_TOLD_MAX, _MESSAGE_MAX = 100, 300  # of a request's refusals, those that say in full what is wrong
 logger = logging.getLogger("tripstream.ingest")
 
 
@@ -65,14 +68,15 @@ class EventsEndpoint:
         """What waits for the fsync is bytes. Events that waited for it too, a hundred batches of them, had left the
         processor's cache when they were packed, and the next ones found no warm memory."""
         received_at = now()
-        parsed = None
-        if (envelope := native.read_exact(raw, self._single)) is not None:
+        if (envelope := native.read_exact(raw, self._single)) is None:
+            parsed, root = None, decode(raw)
+            context = self._gate.context(scope, header, root, received_at)
+        else:
             named = {"write_key": envelope.write_key, "site_id": envelope.site_id}
             context = self._gate.context(scope, header, named, received_at)
-            parsed = native.parse_exact(envelope, context)
+            if (parsed := native.parse_exact(envelope, context)) is None:
+                root = decode(raw)
         if parsed is None:
-            root = decode(raw)
-            context = self._gate.context(scope, header, root, received_at)
             found = native.items(root, self._single)
             sent_at = root.get("sent_at") if isinstance(root, dict) else None
             parsed = native.parse(found, sent_at, context, b"\\u0000" in raw)
@@ -90,26 +94,44 @@ def decode(raw: bytes) -> Any:
 
 
 def make_batch(scope: Scope, header: dict[bytes, bytes], context: Context, events: list[Event]) -> Batch:
-    """The events with what their request says of all of them. The address is truncated here, before it is queued."""
+    """The events with what their request says of all of them. The address is truncated here, before it is queued, and
+    a verified token makes the events its user's. The gate has charged for one of them."""
+    if context.charges and len(events) > 1:
+        spend(context.charges, len(events) - 1)
+    verified: Verified | None = scope.get("tripstream.verified")
+    if verified is not None:
+        for event in events:
+            event.auth_user_id = verified.user_id
     agent = header.get(b"user-agent", b"").decode("utf-8", "replace").replace("\0", "")[:_USER_AGENT_MAX]
     return Batch(
         site_id=context.site_id,
         batch_id=new_id(context.received_at),
         received_at=context.received_at,
         events=events,
-        ip_prefix=ip_prefix((scope.get("client") or ("",))[0]),
+        ip_prefix=peer_prefix((scope.get("client") or ("",))[0]),
         user_agent=agent or None,
+        country=scope.get(COUNTRY),
+        verified=verified,
     )
 
 
 def take(batch: Batch, lanes: int, rejected: Sequence[Rejection] = ()) -> Taken:
-    """The batch packed for the lane of its first visitor."""
+    """The batch packed for the lane of its first visitor. What was refused goes along, so that its receipt can say so,
+    also where nothing was accepted."""
     packed = None
-    if batch.events:
-        first = batch.events[0]
-        visitor = first.anonymous_id.bytes if first.anonymous_id else batch.batch_id.bytes
+    if rejected:
+        told = [_text(r.message) if n < _TOLD_MAX else "" for n, r in enumerate(rejected)]
+        batch.refused = [Refused(r.at, r.code, why, r.event_type) for r, why in zip(rejected, told, strict=True)]
+    if batch.accepted or rejected:
+        first = batch.events[0].anonymous_id if batch.events else None
+        visitor = first.bytes if first else batch.batch_id.bytes
         packed = stream.pack(stream.lane_of(visitor, lanes), batch)
     return Taken(batch.site_id, batch.batch_id, packed, rejected)
+
+
+def _text(message: str) -> str:
+    """What a receipt, which is jsonb, can hold of it."""
+    return without_nul(message[:_MESSAGE_MAX])
 
 
 async def commit(to: GroupCommit, taken: Taken) -> None:

@@ -19,7 +19,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from starlette.types import Scope
 
+from ingest.large import Turns
+from ingest.rates import Rates
 from ingest.rules import Context
+from ingest.tokens import Tokens
 from schema import registry
 from schema.errors import Busy, Forbidden, Unauthorized
 from schema.local import is_local
@@ -27,6 +30,7 @@ from schema.registry import Registry, SiteRule
 from schema.settings import Settings
 
 _SAMPLE_SECONDS = 0.25
+_ADDRESS_MAX = 45  # characters of an address
 _REGISTRY_EVERY = 4  # samples: a change of the registry is in force within a second
 _TOO_MANY = "Too many requests at once. Send the same batch again."
 logger = logging.getLogger("tripstream.ingest")
@@ -37,9 +41,12 @@ class Gate:
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
-        self._settings = settings
+        self.settings = settings
         self._document = b""
+        self.tokens = Tokens(settings)
         self.registry: Registry | None = None
+        self.rates = Rates(settings)
+        self.large = Turns()
         self.durability = "unknown"
         self.memory_share = 0.0
         self.reachable = False
@@ -54,7 +61,7 @@ class Gate:
         turn = 0
         while True:
             await self.sample(with_registry=turn % _REGISTRY_EVERY == 0)
-            self.give_up(time.monotonic() - self._settings.body_seconds_max)
+            self.give_up(time.monotonic() - self.settings.body_seconds_max)
             turn += 1
             await asyncio.sleep(_SAMPLE_SECONDS)
 
@@ -83,17 +90,17 @@ class Gate:
 
     def enter(self, host: str) -> str | None:
         """Let one request of the peer `host` in. Raises Busy; every enter needs its leave, with what this returns."""
-        if self.memory_share >= self._settings.redis_share_max:
+        if self.memory_share >= self.settings.redis_share_max:
             raise Busy(
                 "The queue is full; workers are catching up. Send the same batch again.",
                 retry_after_seconds=5,
             )
-        if self.requests >= self._settings.inflight_requests_max:
+        if self.requests >= self.settings.inflight_requests_max:
             raise Busy(_TOO_MANY, retry_after_seconds=1)
-        network = capped_network(host) if self._settings.inflight_requests_per_address_max else None
+        network = capped_network(host) if self.settings.inflight_requests_per_address_max else None
         if network is not None:
             here = self.networks.get(network, 0)
-            if here >= self._settings.inflight_requests_per_address_max:
+            if here >= self.settings.inflight_requests_per_address_max:
                 raise Busy("Too many requests at once from your network. Send the same batch again.")
             self.networks[network] = here + 1
         self.requests += 1
@@ -112,7 +119,7 @@ class Gate:
 
         What is only announced takes no room: 256 senders that announced 1 MiB and said nothing shut everyone out.
         """
-        if self.bytes + size > self._settings.inflight_bytes_max:
+        if self.bytes + size > self.settings.inflight_bytes_max:
             raise Busy(_TOO_MANY, retry_after_seconds=1)
         self.bytes += size
 
@@ -121,40 +128,56 @@ class Gate:
         self.bytes -= size
 
     def context(self, scope: Scope, header: dict[bytes, bytes], root: Any, received_at: int) -> Context:
-        """The site a request is for. Raises Unauthorized, Forbidden, or Busy before the first registry."""
+        """The site a request is for, which is charged to its key and address. Raises Unauthorized, Forbidden, Limited,
+        or Busy before the first registry."""
         if self.registry is None:
             raise Busy("The registry has not been published yet: run `tripstream migrate`, or wait for the clock.")
         named = root if isinstance(root, dict) else {}
-        site_id = self._site_of(scope, header, named, self.registry)
+        site_id, key = self._site_of(scope, header, named, self.registry, received_at)
         rule = self.registry.sites[site_id]
         origin = header.get(b"origin", b"").decode("latin-1")
         if origin and "*" not in rule.origins and origin not in rule.origins:
             raise Forbidden(f"The origin {origin} is not on the list of site {site_id}.")
-        return Context(site_id, rule, self.registry, self._settings, received_at)
+        charges = self.rates.admit(site_id, key, (scope.get("client") or ("",))[0])
+        return Context(site_id, rule, self.registry, self.settings, received_at, charges)
+
+    def refuse_stranger(
+        self, scope: Scope, header: dict[bytes, bytes], named: dict[str, Any], received_at: int
+    ) -> None:
+        """Raises Unauthorized for a key that opens nothing, before a large body is read. Charges nobody."""
+        if self.registry is not None:
+            self._site_of(scope, header, named, self.registry, received_at)
 
     def _adopt(self, document: Any) -> None:
         if document and document != self._document:
             try:
                 self.registry = registry.decode(document)
+                self.rates.adopt(self.registry.sites)
                 self._document = document
             except (msgspec.DecodeError, UnicodeDecodeError):
                 logger.error("the registry document cannot be read; the last good one stays in force")
 
-    def _site_of(self, scope: Scope, header: dict[bytes, bytes], named: dict[str, Any], known: Registry) -> str:
+    def _site_of(
+        self, scope: Scope, header: dict[bytes, bytes], named: dict[str, Any], known: Registry, at: int
+    ) -> tuple[str, str | None]:
+        """The site, and the hash of the key that named it."""
         key = named.get("write_key") or _key_in(header)
         wanted = named.get("site_id")
         if isinstance(key, str) and key:
-            rule = known.keys.get(registry.key_hash(key).hex())
+            digest = registry.key_hash(key).hex()
+            rule = known.keys.get(digest)
             if rule is None or rule.role != "write" or rule.site_id not in known.sites:
                 raise Unauthorized("This is no write key. `tripstream site add` makes one.")
+            if rule.ends_at is not None and rule.ends_at <= at:  # the document may be older than the end
+                raise Unauthorized("This write key has ended. `tripstream site rotate` makes one.")
             if wanted is not None and wanted != rule.site_id:
                 raise Unauthorized("The write key belongs to another site than site_id says.")
-            return rule.site_id
+            return rule.site_id, digest
         site_id = "default" if wanted is None else wanted
         site = known.sites.get(site_id) if isinstance(site_id, str) else None
         if site is None or not _is_open(site, scope, header):
             raise Unauthorized("This site takes events with its write key only: send it as write_key.")
-        return str(site_id)
+        return str(site_id), None
 
 
 async def durability(redis: Redis) -> str:
@@ -170,15 +193,19 @@ async def durability(redis: Redis) -> str:
     return "fsync" if safe else "everysec" if found.get("appendfsync") != "no" else "memory"
 
 
-@lru_cache(maxsize=65_536)
 def ip_prefix(host: str) -> str | None:
     """The address cut to /24 (IPv4) or /48 (IPv6): all of it that is ever queued, stored or logged."""
+    if len(host) > _ADDRESS_MAX:
+        return None
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         return None
     mapped = getattr(address, "ipv4_mapped", None) or address
     return str(ipaddress.ip_network((mapped, 24 if mapped.version == 4 else 48), strict=False))
+
+
+peer_prefix = lru_cache(maxsize=65_536)(ip_prefix)  # of peers only: what bodies call an address may be 8 MiB of text
 
 
 @lru_cache(maxsize=65_536)
@@ -190,16 +217,19 @@ def capped_network(host: str) -> str | None:
     except ValueError:
         return None
     mapped = getattr(address, "ipv4_mapped", None) or address
-    return ip_prefix(host) if mapped.is_global else None
+    return peer_prefix(host) if mapped.is_global else None
 
 
 def _is_open(site: SiteRule, scope: Scope, header: dict[bytes, bytes]) -> bool:
     if site.open_to != "loopback":
         return site.open_to == "everyone"
-    return is_local((scope.get("client") or ("",))[0], header)
+    return is_local((scope.get("client") or ("",))[0], header, scope.get("http_version", ""))
 
 
 def _key_in(header: dict[bytes, bytes]) -> str | None:
+    """A bearer of a verified identity (a JWT) is no key, and may come beside one."""
     scheme, _, value = header.get(b"authorization", b"").partition(b" ")
-    key = value.strip() if scheme.lower() == b"bearer" else header.get(b"x-write-key") or header.get(b"apikey")
+    value = value.strip()
+    is_key = scheme.lower() == b"bearer" and not value.startswith(b"eyJ")
+    key = value if is_key else header.get(b"x-write-key") or header.get(b"apikey")
     return key.decode("latin-1") if key else None

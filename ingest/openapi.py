@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
+from ingest.dialects.analytics import PageBatch
 from ingest.dialects.native import NativeEvent
+from ingest.dialects.platform import PlatformEvent
+from ingest.dialects.single import Queued, SingleEvent
+from ingest.identify import Identify
 from ingest.sessions import SessionStart
 
 _ERRORS = {
     "400": "The body is not a batch",
-    "401": "The key is wrong, or the site needs one",
+    "401": "The key or the token is wrong, or one is needed",
     "403": "The origin is not allowed",
     "408": "The body arrived too slowly",
     "413": "Too many bytes or events",
     "415": "Unknown Content-Encoding",
+    "429": "Too many events from this key or address; send the same batch again after Retry-After",
     "503": "The queue is full or unreachable; send the same batch again after Retry-After",
 }
 
@@ -44,6 +50,12 @@ class Receipt(msgspec.Struct):
     durability: str
 
 
+class Identified(Receipt):
+    """The same, with the id of the user that the token names."""
+
+    user_id: str
+
+
 class Session(msgspec.Struct):
     session_id: str
     resumed: bool
@@ -58,6 +70,10 @@ class Problem(msgspec.Struct):
 _ROUTES: tuple[tuple[str, str, type, str, type], ...] = (
     ("/api/events/batch", "Post a batch of events", NativeBatch, "202", Receipt),
     ("/api/events", "Post one event", NativeEvent, "202", Receipt),
+    ("/ingest-event", "Post one event of a site by its id", SingleEvent, "202", Queued),
+    ("/api/analytics/ingest", "Post sessions, page views and clicks of pages", PageBatch, "202", Receipt),
+    ("/rpc/emit_platform_event", "Emit one event of an application; answers its id", PlatformEvent, "200", UUID),
+    ("/api/user/identify", "Say who a visitor is (needs the user's token)", Identify, "202", Identified),
     ("/api/session/start", "Start or resume a session", SessionStart, "200", Session),
 )
 

@@ -1,19 +1,22 @@
-"""What every dialect applies to an event: times, metadata, text, the site's registry. In: decoded JSON values.
-Out: the canonical value, or InvalidEvent with a code and a sentence that says what to change.
+"""What every dialect applies to an event: times, addresses, the site's registry. In: decoded JSON values. Out: the
+canonical value, or InvalidEvent with a code and a sentence that says what to change.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus, urlsplit
+from uuid import UUID
 
 import msgspec
 
+from ingest.rates import Charges
+from schema import limits
 from schema.errors import InvalidEvent
-from schema.event import MICROSECOND, Event
+from schema.event import MICROSECOND, Event, Quarantined, derived_id, new_id
 from schema.registry import Registry, SiteRule
 from schema.settings import Settings
 
@@ -21,20 +24,19 @@ DAY = 86_400 * MICROSECOND
 _FUTURE_MAX = 366 * DAY
 _MILLISECONDS_FROM = 1e11  # as seconds that is the year 5138: a larger number can only be milliseconds
 _UTM = re.compile(r"(?:^|&)(utm_(?:source|medium|campaign|term|content))=([^&]+)")
-_NO_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[^][{}"]+')
-_encode = msgspec.json.Encoder().encode
-_TOO_DEEP = "Metadata may nest {} levels."
-_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class Context(NamedTuple):
-    """What a dialect may know besides the body. `received_at` in microseconds."""
+    """What a dialect may know besides the body. `received_at` in microseconds; `charges` pay for the events.
+    `may_hold_nul`: whether the body has to be searched for U+0000."""
 
     site_id: str
     rule: SiteRule
     registry: Registry
     settings: Settings
     received_at: int
+    charges: Charges = ()
+    may_hold_nul: bool = True
 
 
 class Rejection(NamedTuple):
@@ -47,10 +49,32 @@ class Rejection(NamedTuple):
 
 
 class Parsed(NamedTuple):
-    """What a dialect made of one body."""
+    """What a dialect made of one body. A bad event is refused in the answer where clients read it, else quarantined."""
 
     events: list[Event]
     rejected: list[Rejection]
+    quarantined: Sequence[Quarantined] = ()
+    category: str | None = None
+
+
+def content_id(context: Context, item: Any, index: int, client_time: Any) -> UUID:
+    """The id of an event that came without one: of its content where the client sent a time, else a new one."""
+    if client_time is None:
+        return new_id(context.received_at)
+    return derived_id(context.site_id, "content", limits.as_json(item, context.settings), str(index))
+
+
+def with_unknown(wire: msgspec.Struct, item: dict[str, Any]) -> dict[str, Any]:
+    """The metadata that came with an item, and whatever of it `wire` does not know."""
+    known: dict[str, Any] = getattr(wire, "metadata", None) or {}
+    unknown = sorted(item.keys() - set(wire.__struct_fields__))
+    return known | {(name if name not in known else f"event.{name}"): item[name] for name in unknown}
+
+
+def refused_type(event_type: Any, context: Context) -> str:
+    """A refused event's type, for the count by reason; only known ones, so that a stranger cannot fill it."""
+    known = isinstance(event_type, str) and event_type in context.registry.event_types
+    return event_type if known else "unknown"
 
 
 def instant(value: Any) -> int:
@@ -99,35 +123,9 @@ def occurred_at(client_time: Any, ahead: int, context: Context) -> int:
 
 def check_type(event_type: str, source: str | None, context: Context) -> None:
     """Type and source must be registered, as a strict site wants it. Raises InvalidEvent."""
-    if event_type not in context.registry.event_types:
-        raise InvalidEvent("unknown_event_type", f"This site takes registered event types only, not {event_type!r}.")
+    limits.check_type(event_type, context.registry.event_types)
     if source is not None and source not in context.registry.sources:
         raise InvalidEvent("unknown_source", f"This site takes registered sources only, not {source!r}.")
-
-
-def pack_metadata(event_type: str, metadata: dict[str, Any] | None, settings: Settings) -> str | None:
-    """The metadata as JSON text. Raises InvalidEvent when it is too large, too deep, or a dwell without its time."""
-    if event_type == "trip_dwell":
-        _check_dwell((metadata or {}).get("duration_seconds"))
-    if not metadata:
-        return None
-    raw = as_json(metadata, settings)
-    if len(raw) > settings.metadata_bytes_max:
-        raise InvalidEvent("metadata_too_large", f"Metadata may have {settings.metadata_bytes_max} bytes as JSON.")
-    levels = settings.metadata_depth_max
-    # Fewer brackets than levels allowed cannot be too deep: the closer look is for suspects only.
-    if raw.count(b"{") + raw.count(b"[") > levels and is_deeper(raw, levels):
-        raise InvalidEvent("metadata_too_deep", _TOO_DEEP.format(levels))
-    return raw.decode()
-
-
-def as_json(value: Any, settings: Settings) -> bytes:
-    """What was decoded, as JSON again. Raises InvalidEvent for what nests so deeply that it could be decoded only: both
-    count Python's own frames too, and encoding is called from further inside."""
-    try:
-        return _encode(value)
-    except RecursionError:
-        raise InvalidEvent("metadata_too_deep", _TOO_DEEP.format(settings.metadata_depth_max)) from None
 
 
 def page(page_url: str | None, path: str | None) -> tuple[str | None, str | None]:
@@ -146,21 +144,6 @@ def page(page_url: str | None, path: str | None) -> tuple[str | None, str | None
     return path if path is not None else parts.path or "/", utm
 
 
-def refuse_nul(values: Iterable[Any], metadata: str | None = None) -> None:
-    """Raises InvalidEvent when a text among them, or one in the metadata, holds U+0000, which Postgres cannot store."""
-    if any(isinstance(value, str) and "\0" in value for value in values) or _ESCAPED_NUL.search(metadata or ""):
-        raise InvalidEvent("nul_character", "Text may not hold the character U+0000.")
-
-
-def is_deeper(raw: bytes, levels: int) -> bool:
-    """Whether JSON text nests deeper than that. Each turn takes the innermost pairs away: a walk over the values of
-    1 MiB stalled the process for half a second."""
-    brackets = _NO_BRACKETS.sub(b"", raw).replace(b"{", b"[").replace(b"}", b"]")
-    for _ in range(levels):
-        brackets = brackets.replace(b"[]", b"")
-    return bool(brackets)
-
-
-def _check_dwell(duration: Any) -> None:
-    if isinstance(duration, bool) or not isinstance(duration, (int, float)) or not 0 <= duration <= 1_000_000:
-        raise InvalidEvent("invalid_field", "trip_dwell needs metadata.duration_seconds, a number of seconds from 0.")
+def may_hold_nul(raw: bytes) -> bool:
+    """Whether a text in this body can hold U+0000: what is not JSON yet may hold anything."""
+    return b"\\u0000" in raw or raw.lstrip()[:1] not in (b"{", b"[")

@@ -25,7 +25,7 @@ from ingest.dialects.native import Address, Code, Text
 from ingest.endpoint import commit, decode, make_batch, take
 from ingest.gate import Gate
 from ingest.http import Answer, encode
-from schema import live
+from schema import limits, live
 from schema.errors import Busy, InvalidBody
 from schema.event import Event, derived_id, new_id, now
 from schema.settings import Settings
@@ -62,7 +62,7 @@ class SessionEndpoint:
         context = self._gate.context(scope, header, root, received_at)
         try:
             wanted = msgspec.convert(root, SessionStart)
-            rules.refuse_nul(astuple(wanted))
+            limits.refuse_nul(astuple(wanted))
         except msgspec.ValidationError as error:
             raise InvalidBody(str(error).replace(" - at `$.", " in `")) from None
         session_id, resumed = await self._choose(context.site_id, wanted, received_at)

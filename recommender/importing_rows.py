@@ -23,8 +23,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from recommender.days import Day
 from recommender.preferences import Whole
+from schema.days import Day
 from schema.errors import BadRows, ConfigError
 
 _OF_TEMPLATE = (

@@ -1,5 +1,5 @@
 """`GET /api/metrics` and what is below it. In: a read key, or this machine itself, and a span of days. Out: JSON in
-camelCase; 401 without a right to the figures, 422 naming the parameter that is wrong.
+camelCase; 401 without a right to the figures, 403 with a write key, 422 naming the parameter that is wrong.
 """
 
 from __future__ import annotations
@@ -12,19 +12,16 @@ from typing import Annotated
 from fastapi import FastAPI, Query, Request
 
 from recommender import metrics
-from recommender.days import Day
 from recommender.metrics import DAYS_MAX, Daily, Metrics, Span, TopSearches
-from schema import db, sites
+from schema import db, rights
+from schema.days import Day
 from schema.db import Connection
-from schema.errors import InvalidRequest, Unauthorized
-from schema.local import is_local, names_this_machine
+from schema.errors import InvalidRequest
 from schema.settings import Settings
 
 Days = Annotated[int, Query(ge=1, le=DAYS_MAX, description="The site's last so many days, today included.")]
 Limit = Annotated[int, Query(ge=1, le=100, description="How many of each kind.")]
 Clock = Callable[[], datetime]
-_DEFAULT_SITE = "default"
-_NO_KEY = "This needs a read key: send it as Authorization: Bearer KEY, or as x-read-key."
 
 
 def add_metrics_routes(app: FastAPI, settings: Settings, clock: Clock = lambda: datetime.now(UTC)) -> None:
@@ -48,36 +45,12 @@ def add_metrics_routes(app: FastAPI, settings: Settings, clock: Clock = lambda: 
             return metrics.top_searches(connection, span, limit)
 
 
-def site_of(request: Request, settings: Settings) -> str:
-    """The site whose figures the request may see: its read key's, or, for this machine without a key and asked for by
-    a loopback name, the default one. Raises Unauthorized."""
-    key = _key_in(request)
-    if key is not None:
-        with db.connect(settings) as connection:  # the reader sees no keys
-            site_id = sites.of_read_key(connection, key)
-        if site_id is None:
-            raise Unauthorized
-        return site_id
-    names = {name for name, _ in request.headers.raw}
-    named = names_this_machine(request.headers.get("host", ""))
-    if request.client is None or not named or not is_local(request.client.host, names):
-        raise Unauthorized(_NO_KEY)
-    return _DEFAULT_SITE
-
-
 @contextmanager
 def _figures_of(request: Request, settings: Settings) -> Iterator[tuple[Connection, str]]:
     with db.wrapped():
-        site_id = site_of(request, settings)
+        site_id = rights.site_of(settings, request)
         with db.connect(settings, "tripstream_reader") as connection:
             yield connection, site_id
-
-
-def _key_in(request: Request) -> str | None:
-    scheme, _, value = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return value.strip()
-    return request.headers.get("x-read-key") or request.headers.get("apikey")
 
 
 def _between(week: Span, start: date | None, end: date | None) -> Span:

@@ -77,6 +77,7 @@ def fill(
         if occurrences:
             _copy_all(connection, occurrences, today, seed, progress)
             connection.execute(_SQL["restart_ids"])
+            connection.execute(_SQL["analyze"])
         connection.execute("INSERT INTO catalogue_changes VALUES (NULL)")
         connection.execute("SELECT pg_notify('catalogue', '')")
 

@@ -50,10 +50,18 @@ class Pipeline(Collector):
         try:
             with db.connect(self._settings, "tripstream_reader", statement_seconds_max=2) as connection:
                 rows = status.drained(connection)
+                outbox = status.outbox(connection)
+                marked, unmoved = status.marked(connection)
+                unfit = status.schema_warnings(connection)
         except (TripstreamError, psycopg.Error):
             yield _gauge("tripstream_postgres_up", "Whether Postgres answers.", 0)
             return
         yield _gauge("tripstream_postgres_up", "Whether Postgres answers.", 1)
+        yield _gauge("tripstream_outbox_pending", "Emitted events that wait to be moved.", outbox.pending)
+        yield _gauge("tripstream_outbox_oldest_seconds", "Age of the oldest of them.", outbox.oldest_seconds)
+        yield _gauge("tripstream_outbox_failed", "Emitted events that failed three times.", outbox.failed)
+        yield _gauge("tripstream_identities_marked", "Identities whose events wait to be moved.", marked)
+        yield _gauge("tripstream_identities_failed", "Those of them that could not be moved.", unmoved)
         for name, text in (
             ("stored", "Events stored."),
             ("duplicate", "Events that were stored before."),
@@ -64,6 +72,11 @@ class Pipeline(Collector):
             for row in rows:
                 family.add_metric([row["site_id"], str(row["lane"])], row[name])
             yield family
+        text = "Events stored by lenient sites although they do not fit their type's schema."
+        warnings = CounterMetricFamily("tripstream_schema_warnings", text, labels=["site", "type"])
+        for row in unfit:
+            warnings.add_metric([row["site_id"], row["event_type"]], row["warnings"])
+        yield warnings
         times = SummaryMetricFamily("tripstream_drain_seconds", "Time of drain transactions.", labels=["site", "lane"])
         for row in rows:
             times.add_metric([row["site_id"], str(row["lane"])], row["transactions"], row["seconds"])

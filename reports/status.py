@@ -40,6 +40,14 @@ class Queue(NamedTuple):
     memory_share: float
 
 
+class Outbox(NamedTuple):
+    """What applications emitted and is not moved yet, since when, and what could not be moved in three tries."""
+
+    pending: int
+    oldest_seconds: float
+    failed: int
+
+
 def queue(redis: Redis, settings: Settings) -> Queue:
     """Backlog over all lanes, and how full Redis is."""
     lanes = stream.backlog(redis, stream.known_lanes(redis, settings.lanes))
@@ -64,6 +72,12 @@ def dead_by_reason(connection: Connection) -> list[dict[str, Any]]:
     return _dicts(connection, "dead_by_reason")
 
 
+def schema_warnings(connection: Connection) -> list[dict[str, Any]]:
+    """What lenient sites stored although it does not fit its schema, by site and type, with the last reason."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(load("schemas")["warnings"]).fetchall()
+
+
 def freshness(connection: Connection) -> Freshness:
     """How far behind the figures are."""
     return Freshness(*connection.execute(_SQL["freshness"]).fetchall()[0])
@@ -81,6 +95,22 @@ def asked(connection: Connection) -> tuple[int, int]:
     """Requests for recommendations in the last hour, and how many of them had no result."""
     requests, empty = connection.execute(_SQL["asked"]).fetchall()[0]
     return requests, empty
+
+
+def outbox(connection: Connection) -> Outbox:
+    """How the outbox stands."""
+    return Outbox(*connection.execute(_SQL["outbox"]).fetchall()[0])
+
+
+def marked(connection: Connection) -> tuple[int, int]:
+    """Identities whose events wait to be moved, and how many of them the mover could not do."""
+    waiting, failed = connection.execute(_SQL["marked"]).fetchall()[0]
+    return waiting, failed
+
+
+def unmoved(connection: Connection) -> list[dict[str, Any]]:
+    """What the mover could not do, with what was wrong."""
+    return _dicts(connection, "unmoved")
 
 
 def schema_version(connection: Connection) -> tuple[str | None, int]:

@@ -38,7 +38,7 @@ def read(key: str, entry_id: bytes, fields: Mapping[bytes, bytes] | None) -> Ent
         return Entry(entry_id.decode(), asked.site_id, asked.request_id, 0, None, payload, asked)
     batch = _batch(header, payload)
     if batch is not None:
-        return Entry(entry_id.decode(), batch.site_id, batch.batch_id, len(batch.events), batch, payload)
+        return Entry(entry_id.decode(), batch.site_id, batch.batch_id, batch.accepted, batch, payload)
     raw_id = header.get(b"b", b"")
     batch_id = UUID(bytes=raw_id) if len(raw_id) == 16 else derived_id(key, entry_id)
     number = header.get(b"n", b"0")

@@ -107,6 +107,13 @@ class TooLarge(TripstreamError):
     status = 413
 
 
+class Limited(TripstreamError):
+    """Too many events in a short time. Nothing was lost: send the same batch, with the same ids, after Retry-After."""
+
+    code = "rate_limited"
+    status = 429
+
+
 class UnsupportedEncoding(TripstreamError):
     """Only gzip and identity are accepted as Content-Encoding."""
 

@@ -8,7 +8,9 @@ addresses are fixed before it is queued, so a drain that runs twice writes the s
 from __future__ import annotations
 
 import hashlib
+import itertools
 import time
+from collections.abc import Sequence
 from random import getrandbits  # seeded anew after a fork; os.urandom is a system call, 4 µs of every request
 from typing import Any
 from uuid import UUID
@@ -17,6 +19,7 @@ import msgspec
 
 NAMESPACE = UUID("5f6a5a0e-6d0b-5c1e-9b3c-2f1d6f1a7c11")
 MICROSECOND = 1_000_000
+CATEGORIES = ("interaction", "transaction", "user_activity", "content")
 
 
 class Event(msgspec.Struct, array_like=True, gc=False):
@@ -55,6 +58,35 @@ class Event(msgspec.Struct, array_like=True, gc=False):
     auth_user_id: str | None = None
 
 
+class Quarantined(msgspec.Struct, array_like=True, gc=False):
+    """What came for an event and is none, from a client that would drop its whole batch if it were refused. It counts
+    as accepted, and the drain keeps it as a dead letter. `sent` is JSON, `at` its place in the request."""
+
+    event_id: UUID
+    code: str
+    message: str
+    sent: str
+    at: int = 0
+
+
+class Refused(msgspec.Struct, array_like=True, gc=False):
+    """An event that the answer refused: not accepted, and in the receipt only so that it can be looked up. `at` is its
+    place in the request."""
+
+    at: int
+    code: str
+    message: str
+    event_type: str
+
+
+class Verified(msgspec.Struct, array_like=True, gc=False):
+    """The claims of a verified token, which is all of it that travels."""
+
+    user_id: str
+    email: str | None = None
+    role: str | None = None
+
+
 class Batch(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     """What one request brought: its events and what they have in common. One stream entry, one receipt."""
 
@@ -65,6 +97,26 @@ class Batch(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     ip_prefix: str | None = None
     country: str | None = None
     user_agent: str | None = None
+    quarantined: list[Quarantined] = []
+    verified: Verified | None = None
+    category: str | None = None  # of its events' types, where nobody registered them before
+    refused: list[Refused] = []
+
+    @property
+    def accepted(self) -> int:
+        """How many events are promised with it."""
+        return len(self.events) + len(self.quarantined)
+
+    @property
+    def places(self) -> Sequence[int]:
+        """The place in the request of each event, and then of each that is quarantined: events have the places that no
+        other has."""
+        if not self.refused and not self.quarantined:
+            return range(len(self.events))
+        unfit = [q.at for q in self.quarantined]
+        others = {*unfit, *(r.at for r in self.refused)}
+        free = (at for at in itertools.count() if at not in others)
+        return [*itertools.islice(free, len(self.events)), *unfit]
 
     def pack(self) -> bytes:
         """The entry's payload: MessagePack arrays, ids as 16 bytes."""
@@ -108,6 +160,11 @@ def derived_id(site_id: str, *parts: bytes | str) -> UUID:
     return UUID(bytes=digest[:16], version=5)
 
 
+def without_nul(text: str) -> str:
+    """What Postgres can hold of it: text and jsonb refuse U+0000."""
+    return text.replace("\0", "\ufffd")
+
+
 def as_json(event: Event) -> bytes:
     """The event as a JSON object with field names, for people: dead letters are shown and patched in this form."""
     fields = {f: value for f in EVENT_FIELDS if (value := getattr(event, f)) is not None}
@@ -119,4 +176,6 @@ def from_json(raw: bytes) -> Event:
     fields: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
     if unknown := fields.keys() - set(EVENT_FIELDS):
         raise msgspec.ValidationError(f"no such field: {', '.join(sorted(unknown))}")
+    if missing := [f for f in ("event_id", "event_type", "occurred_at") if fields.get(f) is None]:
+        raise msgspec.ValidationError(f"no {', '.join(missing)}")
     return msgspec.convert([fields.get(f) for f in EVENT_FIELDS], Event)

@@ -1,13 +1,22 @@
-"""Who asks from this machine. In: a peer's address, the request's header names, its Host. Out: whether it is local."""
+"""Who asks from this machine. In: a peer's address, the request's header names, its HTTP version, its Host. Out:
+whether it is local.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Container
+from collections.abc import Iterable
 from functools import lru_cache
 
-_FORWARDED = (b"x-forwarded-for", b"forwarded", b"x-real-ip", b"x-forwarded-host", b"x-forwarded-proto", b"via")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_NAMES = (
+    "via forwarded x-forwarded x-forwarded-for x-forwarded-host x-forwarded-proto x-forwarded-port x-forwarded-server "
+    "x-forwarded-by x-forwarded-scheme x-forwarded-ssl x-forwarded-prefix x-original-forwarded-for x-real-ip "
+    "x-client-ip x-cluster-client-ip true-client-ip cf-connecting-ip fastly-client-ip"
+)
+_FORWARDED = frozenset(_NAMES.encode().split())
+_OF_PROXIES = ("1.0", "0.9")  # what nginx speaks if nobody told it otherwise, and says nothing else of itself
 
 
 @lru_cache(maxsize=65_536)
@@ -27,6 +36,11 @@ def names_this_machine(host: str) -> bool:
     )
 
 
-def is_local(host: str, headers: Container[bytes]) -> bool:
+def is_local(host: str, headers: Iterable[bytes], http_version: str) -> bool:
     """A request that some proxy forwarded does not count as local, whoever delivered it."""
-    return is_loopback(host) and not any(name in headers for name in _FORWARDED)
+    return is_loopback(host) and http_version not in _OF_PROXIES and _FORWARDED.isdisjoint(headers)
+
+
+def networks(said: str) -> list[Network]:
+    """Addresses and networks that are separated by commas. Raises ValueError naming the one that is neither."""
+    return [ipaddress.ip_network(one.strip()) for one in said.split(",") if one.strip()]

@@ -10,25 +10,35 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from typing import NamedTuple
 
 import msgspec
 
+from schema.settings import Settings
+
 KEY = "registry"
+_BURST_SECONDS = 10
 
 
 class SiteRule(msgspec.Struct, frozen=True):
-    """What may be posted to one site. `open_to`: who may post without a key: nobody, loopback or everyone."""
+    """What may be posted to one site. `open_to`: who may post without a key: nobody, loopback or everyone. Rates are
+    events a second, of one key and of one address; None: the setting's."""
 
     origins: list[str]
     open_to: str
     strict: bool
+    key_rate: int | None = None
+    key_burst: int | None = None
+    address_rate: int | None = None
+    address_burst: int | None = None
 
 
 class KeyRule(msgspec.Struct, frozen=True):
-    """What one key is good for. `role`: write or read."""
+    """What one key is good for, and until which microsecond. `role`: write, read or admin."""
 
     site_id: str
     role: str
+    ends_at: int | None = None
 
 
 class Registry(msgspec.Struct, frozen=True):
@@ -40,12 +50,41 @@ class Registry(msgspec.Struct, frozen=True):
     sources: frozenset[str]
 
 
+class Limits(NamedTuple):
+    """Events a second, and at once after a pause, of one key and of one address. A rate of 0: no limit."""
+
+    key_rate: int
+    key_burst: int
+    address_rate: int
+    address_burst: int
+
+
 _decoder = msgspec.json.Decoder(Registry)
 
 
 def decode(document: bytes) -> Registry:
     """Read the published document. Raises msgspec.ValidationError."""
     return _decoder.decode(document)
+
+
+def limits(rule: SiteRule, settings: Settings) -> Limits:
+    """What holds for a site: its own limits, else the settings'."""
+    return Limits(
+        *_limit(rule.key_rate, rule.key_burst, settings.key_events_per_second_max, settings.key_events_burst_max),
+        *_limit(
+            rule.address_rate,
+            rule.address_burst,
+            settings.address_events_per_second_max,
+            settings.address_events_burst_max,
+        ),
+    )
+
+
+def _limit(own: int | None, own_burst: int | None, default: int, default_burst: int) -> tuple[int, int]:
+    """A rate of the site's own brings its own ten seconds' worth: the settings' burst would hide a small one."""
+    rate = default if own is None else own
+    burst = (default_burst if own is None else 0) if own_burst is None else own_burst
+    return rate, burst or rate * _BURST_SECONDS
 
 
 def key_hash(key: str) -> bytes:

@@ -10,11 +10,13 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schema.errors import ConfigError
+from schema.local import networks
 
 PREFIX = "TRIPSTREAM_"
 
@@ -57,6 +59,18 @@ class Settings(BaseSettings):
         SecretStr(""),
         "Key for calls that change things. Empty: embedded start makes one in the state directory.",
     )
+    jwt_secret: SecretStr = _setting(
+        SecretStr(""), "Secret of tokens signed with HS256, at least 32 bytes. Empty: such tokens count for nothing."
+    )
+    jwt_jwks_url: str = _setting(
+        "",
+        "Where the keys of tokens signed with ES256 or RS256 are (JWKS, https). Empty: such tokens count for nothing.",
+    )
+    jwt_issuer: str = _setting("", "The `iss` that tokens must have, like `https://x.supabase.co/auth/v1`.")
+    jwt_audience: str = _setting("", "The `aud` that tokens must have, like `authenticated`.")
+    jwt_role_claim: str = _setting(
+        "role", "The claim that holds a user's role; dots lead inwards, as in `app_metadata.role`."
+    )
     demo_occurrences: int = _setting(
         10_000,
         "Departures of the demo catalogue that the first `make up` on the embedded Postgres loads. 0: none.",
@@ -67,6 +81,13 @@ class Settings(BaseSettings):
 
     batch_events_max: int = _setting(100, "Events in one native batch.", "events", ge=1, le=10_000)
     body_bytes_max: int = _setting(1 << 20, "Body, as sent and once decompressed.", "bytes", ge=1024, le=64 << 20)
+    sdk_body_bytes_max: int = _setting(
+        8 << 20,
+        "The same for the SDKs of Segment, RudderStack, Jitsu and PostHog, whose batches have no limit of events.",
+        "bytes",
+        ge=1024,
+        le=64 << 20,
+    )
     body_seconds_max: float = _setting(10.0, "Time a body may take to arrive; headers have the same.", "s", gt=0)
     metadata_depth_max: int = _setting(16, "Nesting of an event's metadata.", "levels", ge=1, le=200)
     metadata_bytes_max: int = _setting(32 << 10, "Metadata of one event, as JSON.", "bytes", ge=256, le=1 << 20)
@@ -76,12 +97,36 @@ class Settings(BaseSettings):
     inflight_requests_per_address_max: int = _setting(
         200,
         "The same for one public network of senders (IPv4 /24, IPv6 /48). 0: no such limit, as it has to be behind a "
-        "proxy with a public address: every peer is then the proxy. This machine and private networks have none.",
+        "proxy with a public address that is not trusted: every peer is then the proxy. This machine and private "
+        "networks have none.",
         "requests",
         ge=0,
     )
     inflight_bytes_max: int = _setting(
         256 << 20, "What has come of bodies, held in memory at once, per process.", "bytes", ge=1 << 20
+    )
+    trusted_proxies: str = _setting(
+        "",
+        "Proxies whose X-Forwarded-For is believed: addresses and networks, separated by commas. A sender is the "
+        "rightmost address there that is none of them. Behind a proxy that is not named, all senders are one address.",
+    )
+    country_header: str = _setting(
+        "", "Header in which a trusted proxy says the sender's country (ISO 3166 alpha-2), like CF-IPCountry."
+    )
+    key_events_per_second_max: int = _setting(
+        20_000, "What one key may send, per process; a site may have its own. 0: no limit.", "events/s", ge=0
+    )
+    key_events_burst_max: int = _setting(
+        0, "What one key may send at once, after a pause. 0: ten seconds' worth.", "events", ge=0
+    )
+    address_events_per_second_max: int = _setting(
+        5_000,
+        "The same for one address (IPv6: /64) of senders; this machine has no limit. 0: no limit.",
+        "events/s",
+        ge=0,
+    )
+    address_events_burst_max: int = _setting(
+        0, "What one address may send at once, after a pause. 0: ten seconds' worth.", "events", ge=0
     )
     accept_window_days: int = _setting(400, "Events older than this are refused.", "days", ge=1, le=3650)
     clock_skew_seconds_max: int = _setting(
@@ -110,6 +155,12 @@ class Settings(BaseSettings):
     backlog_alarm_seconds: int = _setting(60, "Oldest queued batch older than this raises an alarm.", "s", ge=1)
     process_events_seconds_max: int = _setting(30, "How long POST /process-events drains before it answers.", "s", ge=1)
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _names_networks(cls, said: str) -> str:
+        networks(said)
+        return said
+
     @model_validator(mode="after")
     def _windows_agree(self) -> Settings:
         if self.dedupe_window_days < self.accept_window_days:
@@ -119,10 +170,28 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _tokens_can_be_verified(self) -> Settings:
+        secret = self.jwt_secret.get_secret_value()
+        missing = [env_name(name) for name in ("jwt_issuer", "jwt_audience") if not getattr(self, name)]
+        if (secret or self.jwt_jwks_url) and missing:
+            set_one = env_name("jwt_secret" if secret else "jwt_jwks_url")
+            raise ValueError(f"{set_one} is set, so {' and '.join(missing)} must be: a token is good for one of each")
+        if secret and len(secret.encode()) < 32:
+            raise ValueError("TRIPSTREAM_JWT_SECRET must have at least 32 bytes: shorter ones can be guessed")
+        url = urlsplit(self.jwt_jwks_url)
+        if self.jwt_jwks_url and not (url.hostname and (url.scheme == "https" or _is_loopback_http(url))):
+            raise ValueError("TRIPSTREAM_JWT_JWKS_URL must begin with https://: whoever can change the keys is anybody")
+        return self
+
     @property
     def streams_url(self) -> str:
         """Where the event streams live."""
         return self.stream_redis_url or self.redis_url
+
+
+def _is_loopback_http(url: SplitResult) -> bool:
+    return url.scheme == "http" and url.hostname in ("127.0.0.1", "::1", "localhost")
 
 
 def load(**overrides: Any) -> Settings:

@@ -24,6 +24,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from redis import Redis
 from redis.exceptions import ResponseError
@@ -36,6 +37,9 @@ from schema.event import Batch
 GROUP = "pg"
 CONSUMER = "drain"
 LANES_KEY = "ev:lanes"
+_LOOKED_AT_MAX = 20_000
+_LOOK_BYTES = 4 << 20
+_APPENDED_MS_MAX = 10_000  # between a request and its entry: clocks that differ, and a Redis that is slow
 
 
 class Packed(NamedTuple):
@@ -90,12 +94,31 @@ redis.call('SADD', 'ev:lanes', string.sub(ARGV[1], 4))
 redis.call('XADD', ARGV[1], '*', 'v', '1', 'k', 'request', 's', ARGV[2], 'b', ARGV[3], 'n', 0, 'd', ARGV[4])
 """
 
+# Payloads stay where they are: to read them all out for the sake of 16 bytes each took seconds. Nobody else is served
+# meanwhile, so one call looks at so many bytes only.
+_FIND = """
+local start, size, seen, last = ARGV[2], 0, 0, ''
+while size < tonumber(ARGV[5]) do
+    local rows = redis.call('XRANGE', ARGV[1], start, ARGV[3], 'COUNT', 8)
+    if #rows == 0 then break end
+    for _, row in ipairs(rows) do
+        seen, last = seen + 1, row[1]
+        for i = 1, #row[2], 2 do
+            if row[2][i] == 'b' and row[2][i + 1] == ARGV[4] then return {seen, last, row[2]} end
+            size = size + 100 + #row[2][i + 1]
+        end
+    end
+    start = '(' .. last
+end
+return {seen, last}
+"""
+
 _FORGET_LANE = "return redis.call('XLEN', ARGV[1]) == 0 and redis.call('SREM', ARGV[2], ARGV[3]) + 1 or 0"
 
 
 def pack(lane: int, batch: Batch) -> Packed:
     """The batch in bytes, which is all of it that has to wait for its turn."""
-    return Packed(lane, batch.site_id, batch.batch_id.bytes, len(batch.events), batch.pack())
+    return Packed(lane, batch.site_id, batch.batch_id.bytes, batch.accepted, batch.pack())
 
 
 def arguments(batches: Sequence[Packed], rejected: Iterable[tuple[str, Mapping[str, int]]]) -> list[str | bytes | int]:
@@ -113,9 +136,9 @@ def arguments(batches: Sequence[Packed], rejected: Iterable[tuple[str, Mapping[s
     return found
 
 
-def append(client: Any, lane: int, batch: Batch) -> Any:
-    """Make a promise of one batch, through a client or into a pipeline."""
-    return client.eval(APPEND, 0, *arguments([pack(lane, batch)], []))
+def append(client: Any, lane: int, *batches: Batch) -> Any:
+    """Make a promise of these batches, all or none, through a client or into a pipeline."""
+    return client.eval(APPEND, 0, *arguments([pack(lane, batch) for batch in batches], []))
 
 
 def append_asked(client: Any, lane: int, asked: Asked) -> Any:
@@ -247,6 +270,23 @@ def waiting(redis: Redis, lane: int, until: str, page: int = 1000) -> Iterable[E
     while rows := _value(redis.xrange(f"ev:{lane}", min=start, max=until, count=page)):
         yield from (entry.read(f"ev:{lane}", entry_id, fields) for entry_id, fields in rows)
         start = f"({rows[-1][0].decode()}"
+
+
+def find(redis: Redis, lanes: Iterable[int], batch_id: UUID, received_ms: int) -> Entry | None:
+    """The entry of one batch that was received at that time and still waits. Looks at what was appended within seconds
+    of it, and at no more than so many of those a lane."""
+    until = f"{received_ms + _APPENDED_MS_MAX}"
+    for lane in lanes:
+        start, left = f"{max(received_ms - _APPENDED_MS_MAX, 0)}", _LOOKED_AT_MAX
+        while left > 0:
+            asked = (f"ev:{lane}", start, until, batch_id.bytes, _LOOK_BYTES)
+            looked_at, last, *row = _value(redis.eval(_FIND, 0, *asked))
+            if row:
+                return entry.read(f"ev:{lane}", last, dict(zip(row[0][::2], row[0][1::2], strict=True)))
+            if not looked_at:
+                break
+            start, left = f"({last.decode()}", left - looked_at
+    return None
 
 
 def beat(redis: Redis, lane: int, seconds: int) -> None:

@@ -5,7 +5,6 @@ Postgres. Stateless: run as many as needed.
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -28,9 +27,12 @@ from recommender.route import Recommender
 from reports import status
 from reports.lately import lately
 from reports.metrics import Pipeline
-from schema import db, migrate
+from reports.stats_routes import add_stats_routes
+from reports.verdicts_route import add_verdicts_route
+from schema import db, migrate, rights
 from schema import settings as config
-from schema.errors import InvalidRequest, TripstreamError, Unauthorized
+from schema.errors import InvalidRequest, TripstreamError
+from schema.event import now
 from schema.settings import Settings
 from tripstream.docs import add_docs
 
@@ -67,7 +69,9 @@ def create(settings: Settings | None = None) -> Ingest:
     recommender = add_recommendations(app, chosen)
     add_evaluation_routes(app, chosen, lambda: recommender.fresh.view, require_admin)
     add_metrics_routes(app, chosen)
+    add_stats_routes(app, chosen)
     add_reference_routes(app, chosen)
+    add_verdicts_route(app, chosen)
     add_docs(app)
     return app
 
@@ -79,7 +83,7 @@ def add_recommendations(app: Ingest, settings: Settings) -> Recommender:
         gate = app.state.gate
         if gate.registry is None:  # Redis was away from the start: trips come all the same, and nothing is logged
             return "default"
-        site_id: str = gate.context(request.scope, dict(request.scope["headers"]), named, 0).site_id
+        site_id: str = gate.context(request.scope, dict(request.scope["headers"]), named, now()).site_id
         return site_id
 
     def has_room() -> bool:
@@ -153,12 +157,8 @@ def _wrong_field(error: dict[str, Any]) -> tuple[str, str]:
 
 
 def require_admin(request: Request, settings: Settings) -> None:
-    """Let the admin key in, sent as `Authorization: Bearer …`. Raises Unauthorized."""
-    expected = settings.admin_key.get_secret_value()
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    matches = secrets.compare_digest(given.strip().encode(), expected.encode())
-    if not expected or scheme.lower() != "bearer" or not matches:
-        raise Unauthorized("This needs the admin key: send it as Authorization: Bearer KEY (TRIPSTREAM_ADMIN_KEY).")
+    """Let an admin key in. Raises Unauthorized, Forbidden."""
+    rights.require_admin(settings, request.headers)
 
 
 def _not_ready(settings: Settings) -> Callable[[], list[str]]:

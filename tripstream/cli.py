@@ -17,9 +17,12 @@ from tripstream import (
     database_commands,
     evaluation_commands,
     figure_commands,
+    identity_commands,
     replay_commands,
     run_commands,
+    schema_commands,
     site_commands,
+    tail_commands,
 )
 
 # Commands import what they need when they run: `tripstream dsn` answers in 0.3 s, and the drain never loads FastAPI.
@@ -80,7 +83,10 @@ for _commands in (
     figure_commands,
     evaluation_commands,
     replay_commands,
+    tail_commands,
 ):
     app.add_typer(_commands.app)
 app.add_typer(site_commands.site, name="site")
+app.add_typer(identity_commands.identity, name="identity")
 app.add_typer(site_commands.deadletters, name="deadletters")
+app.add_typer(schema_commands.schema, name="schema")

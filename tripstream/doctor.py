@@ -21,6 +21,7 @@ from schema.db import Connection
 from schema.errors import TripstreamError
 from schema.registry import KEY
 from schema.settings import Settings
+from workers import agents
 from workers.clock import CHORES, Chore
 
 _FREE_BYTES_MIN = 2 << 30
@@ -85,6 +86,11 @@ def _pipeline(connection: Connection) -> Iterator[Finding]:
     ticks = {row["chore"]: row for row in status.chores(connection)}
     for chore in CHORES:
         yield _chore(chore, ticks.get(chore.name))
+    outdated = agents.outdated(connection)
+    advice = (
+        "run `tripstream reclassify --dry-run`, then `tripstream reclassify`: the rules of bots are newer than rows"
+    )
+    yield Finding("user agents", None if outdated else True, f"{outdated} judged by older rules", advice)
     dead = sum(row["events"] for row in status.dead_by_reason(connection))
     yield Finding("dead letters", None if dead else True, str(dead), "see `tripstream deadletters list`")
 

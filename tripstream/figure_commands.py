@@ -1,4 +1,4 @@
-"""The commands that look: status, doctor, verify; and those that recompute: rollup, rebuild, process, migrate.
+"""The commands that look: status, doctor, verify; and those that recompute: rollup, rebuild, reclassify, migrate.
 
 In: settings. Out: tables and one-line verdicts on standard output; exit code 1 when something is wrong.
 """
@@ -20,6 +20,7 @@ from schema.settings import Settings
 from tripstream.running import connect
 
 app = typer.Typer()
+_TURNED_SHOWN = 20
 console = Console(width=None if sys.stdout.isatty() else 160)
 
 
@@ -28,6 +29,7 @@ def status() -> None:
     """Show backlog, rates, failures by type and reason, freshness, and the last run of each chore."""
     from reports import status as figures  # psycopg
     from schema import db, sites, stream
+    from workers import agents
 
     settings = _settings()
     with db.wrapped(), db.connect(settings) as connection, stream.connect(settings.streams_url) as redis:
@@ -36,12 +38,19 @@ def status() -> None:
         minute, hour = figures.rates(connection)
         console.print(f"backlog    {queue.batches} batches, oldest {queue.oldest_seconds:.1f} s")
         console.print(f"memory     {queue.memory_share:.0%} of Redis' limit")
+        outbox = figures.outbox(connection)
+        console.print(
+            f"outbox     {outbox.pending} pending, oldest {outbox.oldest_seconds:.1f} s; {outbox.failed} failed"
+        )
         console.print(f"rate       {minute:.1f} events/s over a minute, {hour:.1f} over an hour")
         console.print(
             "asked      {} recommendations in an hour, {} without a result".format(*figures.asked(connection))
         )
         console.print(f"freshness  last stored {_ago(fresh.last_drained)}, newest rolled-up hour {fresh.newest_hour}")
         console.print(f"waiting    {fresh.dirty_hours} hours and {fresh.dirty_days} days for the next rollup")
+        console.print("identities {} wait to be moved; {} failed".format(*figures.marked(connection)))
+        if outdated := agents.outdated(connection):
+            console.print(f"agents     {outdated} user agents were judged by older rules: `tripstream reclassify`")
         _print("events by site and lane", figures.drained(connection))
         _print("chores", figures.chores(connection))
         refused = [
@@ -50,7 +59,9 @@ def status() -> None:
             for reason, n in sorted(stream.rejected(redis, site).items())
         ]
         _print("refused in a response", refused)
+        _print("identities that cannot be moved", figures.unmoved(connection))
         _print("dead letters", figures.dead_by_reason(connection))
+        _print("stored though it does not fit its schema", figures.schema_warnings(connection))
 
 
 @app.command()
@@ -91,6 +102,26 @@ def rebuild() -> None:
     with db.wrapped(), progress() as tell:
         verification.rebuild(_settings(), tell)
     console.print("rebuilt")
+
+
+@app.command()
+def reclassify(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+) -> None:
+    """Judge every user agent again by the present rules, and restate what counted bots as people or people as bots."""
+    from schema import db
+    from workers import reclassify as judging  # psycopg, datasketches
+
+    with db.wrapped(), progress() as tell:
+        report = judging.reclassify(_settings(), tell, dry_run=dry_run)
+    rows = [{"user agent": one.user_agent[:90], "is": one.bot_reason or "no bot", "events": one.events}
+            for one in report.turned[:_TURNED_SHOWN]]  # fmt: skip
+    _print("user agents that turned out to be bots, or none", rows)
+    if len(report.turned) > _TURNED_SHOWN:
+        console.print(f"and {len(report.turned) - _TURNED_SHOWN} more")
+    would = "would change" if dry_run else "changed"
+    console.print(f"{report.agents} user agents judged again, {report.changed} verdicts {would}")
+    console.print(f"{report.events} events {would}" + ("" if dry_run else f", and {report.requests} requests"))
 
 
 @app.command()

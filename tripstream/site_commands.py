@@ -23,17 +23,33 @@ site = typer.Typer(help="Sites and their keys.", no_args_is_help=True)
 deadletters = typer.Typer(help="Events that could not be stored.", no_args_is_help=True)
 
 
+Site = Annotated[str, typer.Argument(help="The site's id.")]
+Origins = Annotated[list[str] | None, typer.Option(help="Allowed origin; repeat it. Default: any.")]
+_OPEN = "Who may post without a key: nobody, loopback, everyone."
+_ROLE = "What it is for: write (events), read (figures) or admin (calls that change things)."
+_UNTIL = "; default: the setting's; 0: no limit"
+_AGAIN = "; -1: the setting's again"
+
+
+def _limit(what: str, least: int = 0, more: str = _UNTIL) -> Any:
+    return typer.Option(min=least, max=(1 << 31) - 1, help=what + more + ".")
+
+
 @site.command("add")
 def add(
     site_id: Annotated[str, typer.Argument(help="Short id: a-z, 0-9, - and _.")],
     name: Annotated[str, typer.Option(help="Name for people.")] = "",
     time_zone: Annotated[str, typer.Option(help="Where its days begin and end.")] = "UTC",
-    origin: Annotated[list[str] | None, typer.Option(help="Allowed origin; repeat it. Default: any.")] = None,
-    open_to: Annotated[str, typer.Option(help="Who may post without a key: nobody, loopback, everyone.")] = "nobody",
+    origin: Origins = None,
+    open_to: Annotated[str, typer.Option(help=_OPEN)] = "nobody",
     strict: Annotated[bool, typer.Option(help="Refuse unknown event types and sources.")] = False,
+    key_rate: Annotated[int | None, _limit("Events a second of one key")] = None,
+    key_burst: Annotated[int | None, _limit("Events at once of one key")] = None,
+    address_rate: Annotated[int | None, _limit("Events a second of one address")] = None,
+    address_burst: Annotated[int | None, _limit("Events at once of one address")] = None,
 ) -> None:
     """Add a site and print its write key, once."""
-    from schema import sites, stream
+    from schema import sites
 
     values = {
         "site_id": site_id,
@@ -42,29 +58,103 @@ def add(
         "origins": origin or ["*"],
         "open_to": open_to,
         "strict": strict,
+        "key_rate": key_rate,
+        "key_burst": key_burst,
+        "address_rate": address_rate,
+        "address_burst": address_burst,
     }
     with _postgres(role="owner") as (connection, settings):
-        key = sites.add_site(connection, values)
-        with stream.connect(settings.streams_url) as redis:
-            sites.publish(settings, redis)
-    console.print(f"site {site_id} added; its write key, shown only now:")
-    typer.echo(key)
+        made = sites.add_site(connection, values)
+        _give(f"site {site_id} added; its write key", made)
+        _publish(settings)
+
+
+@site.command("change")
+def change(
+    site_id: Site,
+    name: Annotated[str | None, typer.Option(help="Name for people.")] = None,
+    origin: Annotated[list[str] | None, typer.Option(help="Allowed origins from now on; * for any.")] = None,
+    open_to: Annotated[str | None, typer.Option(help=_OPEN)] = None,
+    strict: Annotated[bool | None, typer.Option(help="Refuse unknown event types and sources.")] = None,
+    key_rate: Annotated[int | None, _limit("Events a second of one key", -1, _AGAIN)] = None,
+    key_burst: Annotated[int | None, _limit("Events at once of one key", -1, _AGAIN)] = None,
+    address_rate: Annotated[int | None, _limit("Events a second of one address", -1, _AGAIN)] = None,
+    address_burst: Annotated[int | None, _limit("Events at once of one address", -1, _AGAIN)] = None,
+) -> None:
+    """Change a site's rules and limits; what is not named stays."""
+    from schema import sites
+
+    changes = {
+        "name": name,
+        "origins": origin or None,
+        "open_to": open_to,
+        "strict": strict,
+        "key_rate": key_rate,
+        "key_burst": key_burst,
+        "address_rate": address_rate,
+        "address_burst": address_burst,
+    }
+    with _postgres(role="owner") as (connection, settings):
+        sites.change_site(connection, site_id, changes)
+        _publish(settings)
+    console.print(f"site {site_id} changed")
 
 
 @site.command("key")
 def key(
-    site_id: Annotated[str, typer.Argument(help="The site's id.")],
-    role: Annotated[str, typer.Option(help="What it is for: read (figures) or write (events).")] = "read",
+    site_id: Site,
+    role: Annotated[str, typer.Option(help=_ROLE)] = "read",
+    hours: Annotated[float | None, typer.Option(min=0, help="It ends after so long; default: never.")] = None,
 ) -> None:
     """Make one more key of a site and print it, once."""
-    from schema import sites, stream
+    from schema import sites
 
     with _postgres(role="owner") as (connection, settings):
-        made = sites.add_key(connection, site_id, role)
-        with stream.connect(settings.streams_url) as redis:
-            sites.publish(settings, redis)
-    console.print(f"a {role} key of site {site_id}, shown only now:")
-    typer.echo(made)
+        made = sites.add_key(connection, site_id, role, hours)
+        _give(f"a {role} key of site {site_id}", made)
+        _publish(settings)
+
+
+@site.command("rotate")
+def rotate(
+    site_id: Site,
+    role: Annotated[str, typer.Option(help=_ROLE)] = "write",
+    overlap_hours: Annotated[float, typer.Option(min=0, max=24 * 366, help="How long the old keys still work.")] = 24,
+) -> None:
+    """Make a new key and print it, once; the old ones of that role end after the overlap."""
+    from schema import sites
+
+    with _postgres(role="owner") as (connection, settings):
+        made = sites.rotate(connection, site_id, role, overlap_hours)
+        _give(f"the new {role} key of site {site_id}; the old ones end in {overlap_hours:g} hours", made)
+        _publish(settings)
+
+
+@site.command("revoke")
+def revoke(site_id: Site, key_id: Annotated[int, typer.Argument(help="Its number in `site show`.")]) -> None:
+    """End one key now."""
+    from schema import sites
+
+    with _postgres(role="owner") as (connection, settings):
+        sites.revoke(connection, site_id, key_id)
+        _publish(settings)
+    console.print(f"key {key_id} of site {site_id} has ended")
+
+
+@site.command("show")
+def show_site(site_id: Site) -> None:
+    """Show a site's rules, limits and keys, without the keys themselves."""
+    from schema import registry, sites
+
+    with _postgres(role="owner") as (connection, settings):
+        rules, keys = sites.shown(connection, site_id)
+    in_force = registry.limits(msgspec.convert(rules, registry.SiteRule), settings)._asdict()
+    for name, value in rules.items():
+        told = ", ".join(value) if isinstance(value, list) else value
+        if name in in_force:
+            told = in_force[name] if value is not None else f"{in_force[name]} (not set)"
+        console.print(f"{name:13} {told}", highlight=False, markup=False)
+    _print("keys", keys)
 
 
 @site.command("list")
@@ -137,6 +227,20 @@ def replay(
         reason = f": {result.reason}" if result.reason else ""
         console.print(f"{result.dead_letter_id} {result.verdict}{reason}", highlight=False)
     sys.exit(int(any(result.verdict == "dead" for result in done)))
+
+
+def _give(what: str, made: str) -> None:
+    """Before anything else can fail: the key is nowhere else."""
+    console.print(f"{what}, shown only now:", highlight=False)
+    typer.echo(made)
+
+
+def _publish(settings: Settings) -> None:
+    """Where Redis is away, the clock publishes it when it is back."""
+    from schema import sites, stream
+
+    with stream.connect(settings.streams_url) as redis:
+        sites.publish(settings, redis)
 
 
 @contextmanager

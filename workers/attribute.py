@@ -68,7 +68,7 @@ def _stored(
     spans: dict[Visitor, list[Span]] = {s.visitor: [] for _, s in near}
     claimed: defaultdict[int, set[Visitor]] = defaultdict(set)
     for index, s in near:
-        if s.visitor[1] == "claimed" and index in users:
+        if s.visitor[1] in ("auth", "claimed") and index in users:
             claimed[users[index]].add(s.visitor)
     times = [s.event.occurred_at for _, s in near]
     known = sorted({(s.batch.site_id, s.event.anonymous_id) for _, s in near if s.event.anonymous_id is not None})

@@ -22,7 +22,7 @@ from schema.db import Connection
 from schema.errors import StorageError
 from schema.settings import Settings
 from schema.sql import load
-from workers import queue, upkeep
+from workers import outbox, queue, upkeep
 
 _SQL = load("clock")
 _PAUSE_SECONDS = 1.0
@@ -63,9 +63,17 @@ def _roll_up(settings: Settings) -> None:
         rollup.run_once(connection)
 
 
+def _move(settings: Settings) -> None:
+    from workers import mover  # as with rollups
+
+    mover.move(settings)
+
+
 CHORES = (
     Chore("mirror", upkeep.mirror, timedelta(seconds=15)),
+    Chore("identities", _move, timedelta(seconds=5)),
     Chore("rollup", _roll_up, timedelta(minutes=1)),
+    Chore("outbox", outbox.move, timedelta(seconds=5), seconds_max=30),
     Chore("snapshot", "recommender.building.build", timedelta(seconds=10), channel="catalogue"),
     Chore("prune", upkeep.prune, timedelta(minutes=15)),
     Chore("partitions", upkeep.partitions, timedelta(days=1), offset=timedelta(hours=2), catch_up=3),

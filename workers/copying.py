@@ -24,9 +24,9 @@ from workers.resolve import Dictionaries, Staged, split
 
 _COPY = f"COPY stage ({', '.join(COLUMNS)}) FROM STDIN (FORMAT binary)"
 _SINCE_2000 = 946_684_800 * MICROSECOND
-_TYPE, _TIME, _SESSION, _PAGE, _AGENT, _UTM, _METADATA = (
+_TYPE, _TIME, _SESSION, _PAGE, _DEVICE, _AGENT, _UTM, _METADATA = (
     EVENT_FIELDS.index(f)
-    for f in ("event_type", "occurred_at", "session_id", "page_url", "user_agent", "utm", "metadata")
+    for f in ("event_type", "occurred_at", "session_id", "page_url", "device_type", "user_agent", "utm", "metadata")
 )
 _TEXTS = [EVENT_FIELDS.index(f) for f in TEXT_FIELDS]
 # Types whose binary form we make ourselves, by the type whose binary form psycopg should use for the result.
@@ -53,8 +53,9 @@ def fill_stage(
     dictionaries: Dictionaries,
     users: Mapping[int, int],
     sessions: Mapping[int, UUID],
+    tenures: Mapping[int, int],
 ) -> None:
-    """Copy `staged` into `stage`. `users` and `sessions` are by index in `staged`.
+    """Copy `staged` into `stage`. `users`, `sessions` and `tenures` are by index in `staged`.
 
     Raises DataError, as Postgres would for text, where a value has no binary form.
     """
@@ -62,7 +63,7 @@ def fill_stage(
         types = dictionaries.stage_types
         copy.set_types([_AS.get(types[column], types[column]) for column in COLUMNS])
         try:
-            for row in _rows(staged, dictionaries, users, sessions):
+            for row in _rows(staged, dictionaries, users, sessions, tenures):
                 copy.write_row(row)
         except (OverflowError, ValueError) as error:
             raise psycopg.DataError(str(error)) from None
@@ -73,6 +74,7 @@ def _rows(
     dictionaries: Dictionaries,
     users: Mapping[int, int],
     sessions: Mapping[int, UUID],
+    tenures: Mapping[int, int],
 ) -> Iterator[tuple[Any, ...]]:
     for index, (event, batch) in enumerate(staged):
         agent = dictionaries.agents.get(event.user_agent or batch.user_agent or "")
@@ -82,6 +84,8 @@ def _rows(
         if not (_fits(event.position, 31) and _fits(event.schema_version, 15)):
             raise OverflowError("position or schema_version is out of range")
         own[_PAGE], query = split(event.page_url)
+        if agent is not None and not event.device_type:
+            own[_DEVICE] = agent.device_type
         texts = dictionaries.texts[batch.site_id]
         for place in _TEXTS:
             own[place] = texts.get(own[place])
@@ -97,7 +101,9 @@ def _rows(
             own[_UTM] = b"\x01" + event.utm.encode()
         received_at = batch.received_at - _SINCE_2000
         shared = (batch.site_id, batch.batch_id, received_at, _cidr(batch.ip_prefix), batch.country)
-        yield (*own, *shared, query, users.get(index), category, agent is not None and agent.is_bot, None, None)
+        is_bot = agent is not None and agent.is_bot
+        role = batch.verified.role if batch.verified is not None else None
+        yield (*own, *shared, query, users.get(index), category, is_bot, role, tenures.get(index))
 
 
 def _with_type(metadata: str | None, event_type: str) -> str:

@@ -16,11 +16,12 @@ from psycopg.rows import dict_row
 
 from schema.db import Connection
 from schema.errors import InvalidEvent, NotFound
-from schema.event import MICROSECOND, Batch, Event, as_json, from_json
+from schema.event import MICROSECOND, Batch, Event, Verified, as_json, from_json
 from schema.settings import Settings
 from schema.sql import load
 from workers.copying import make_tables
 from workers.drain import is_poison, lane_lock
+from workers.fits import count_warnings
 from workers.resolve import Dictionaries, Staged
 from workers.store import add_drained, known_events, write
 from workers.verify import REPLAYS
@@ -87,18 +88,22 @@ def open_ids(connection: Connection, site_id: str | None = None) -> list[int]:
 def replay(connection: Connection, ids: Sequence[int], settings: Settings) -> list[Replay]:
     """Store these events after all, one transaction each."""
     make_tables(connection)
+    dictionaries = Dictionaries()  # of all of them: it compiles every schema
     with lane_lock(connection, REPLAYS, wait=True):
-        return [_replay(connection, dead_letter_id, settings) for dead_letter_id in ids]
+        return [_replay(connection, dead_letter_id, dictionaries, settings) for dead_letter_id in ids]
 
 
-def _replay(connection: Connection, dead_letter_id: int, settings: Settings) -> Replay:
-    dictionaries = Dictionaries()
+def _replay(connection: Connection, dead_letter_id: int, dictionaries: Dictionaries, settings: Settings) -> Replay:
     try:
         seen = show(connection, dead_letter_id)
         staged = _staged(seen)
         if staged is None:
             return Replay(dead_letter_id, "dead", why_kept(seen) or _UNREADABLE)
         dictionaries.learn(connection, [staged])
+        site_id, event_type = staged.batch.site_id, staged.event.event_type
+        why = dictionaries.fits.misfit(staged.event)
+        if why is not None and site_id in dictionaries.fits.strict:
+            return Replay(dead_letter_id, "dead", f"patch it first: {why}")
         with connection.transaction():
             letter = show(connection, dead_letter_id)
             if letter["state"] != "dead":
@@ -107,7 +112,10 @@ def _replay(connection: Connection, dead_letter_id: int, settings: Settings) -> 
                 return Replay(dead_letter_id, "dead", "it was patched just now: replay it again")
             known = known_events(connection, [(staged.batch.site_id, staged.event.event_id)])
             write(connection, [] if known else [staged], dictionaries, settings)
+            count_warnings(connection, REPLAYS, {(site_id, event_type): (1, why)} if why and not known else {})
             _settle(connection, letter, stored=1 - len(known))
+    except msgspec.ValidationError as error:
+        return Replay(dead_letter_id, "dead", f"patch it first: {error}")
     except psycopg.Error as error:
         if not is_poison(error):
             raise
@@ -130,6 +138,8 @@ def _staged(letter: dict[str, Any]) -> Staged | None:
         return None
     event = from_json(letter["raw"])
     shared = letter["shared"] or {}
+    if claims := shared.get("verified"):
+        shared["verified"] = Verified(**claims)
     batch = Batch(
         site_id=letter["site_id"],
         batch_id=letter["batch_id"],

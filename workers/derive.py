@@ -39,6 +39,7 @@ DERIVED = (
         "sessions",
         ("site_id", "session_id"),
         (
+            "user_id",
             "anonymous_id",
             "started_at",
             "last_seen_at",

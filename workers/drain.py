@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import count
 from uuid import UUID
 
 import psycopg
@@ -23,9 +24,12 @@ from schema import live, stream
 from schema.db import Connection
 from schema.entry import Entry
 from schema.settings import Settings
+from workers import refusals
 from workers.copying import make_tables
+from workers.fits import count_warnings
+from workers.receipts import Poison
 from workers.resolve import Dictionaries, Staged
-from workers.store import Outcome, Poison, add_drained, asked_in, store_entries, write
+from workers.store import Outcome, Poisoned, add_drained, asked_in, store_entries, write
 
 LOCK_SPACE = 7_415  # first key of the lanes' advisory locks; the second is the lane
 _TRIES_MAX = 5
@@ -33,6 +37,8 @@ _ENTRIES_FIRST = 100  # of the first read; later ones go by what entries hold
 _READ_BYTES_MAX = 32 << 20
 _DELIVERIES_MAX = 5  # more, and something among these entries kills its drain: they are read one by one
 _DELIVERIES_ALONE_MAX = 10  # more, and it is the entry that is first now
+_REHEARSALS_MAX = 200  # refused ones of one entry; a batch of 100 events needs 199 at most
+_NOTHING: Poisoned = {}
 logger = logging.getLogger("tripstream.drain")
 
 
@@ -97,20 +103,23 @@ class Drain:
     def _backlog(self) -> int:
         return stream.backlog(self.redis, [self.lane])[0].batches
 
-    def _store(self, chunk: Sequence[Entry]) -> Iterator[Outcome]:
-        """Store a chunk; where Postgres refuses a value, halve it until the entry that holds the value stands alone."""
+    def _store(self, chunk: Sequence[Entry], poisoned: Poisoned = _NOTHING) -> Iterator[Outcome]:
+        """Store a chunk; where Postgres refuses a value, first without all that it is known to refuse, then by halves
+        until the entry that holds the value stands alone."""
         try:
-            yield self._commit(chunk, {})
+            yield self._commit(chunk, poisoned)
         except psycopg.Error as error:
             if not is_poison(error):
                 raise
-            if len(chunk) > 1:
-                yield from self._store(chunk[: len(chunk) // 2])
-                yield from self._store(chunk[len(chunk) // 2 :])
+            if found := {} if poisoned else refusals.known(chunk):
+                yield from self._store(chunk, found)
+            elif len(chunk) > 1:
+                yield from self._store(chunk[: len(chunk) // 2], poisoned)
+                yield from self._store(chunk[len(chunk) // 2 :], poisoned)
             else:
-                yield self._commit(chunk, self._find_poison(chunk[0], error))
+                yield self._commit(chunk, {**self._find_poison(chunk[0], poisoned, error), **poisoned})
 
-    def _commit(self, chunk: Sequence[Entry], poisoned: dict[tuple[UUID, int], Poison]) -> Outcome:
+    def _commit(self, chunk: Sequence[Entry], poisoned: Poisoned) -> Outcome:
         """One transaction; serialization failures and deadlocks are tried again."""
         staged = _staged(chunk, poisoned)
         for attempt in range(_TRIES_MAX):
@@ -122,6 +131,7 @@ class Drain:
                     outcome, per_site = store_entries(
                         self.connection, chunk, poisoned, self._dictionaries, self.settings
                     )
+                    count_warnings(self.connection, self.lane, outcome.warned)
                     add_drained(self.connection, self.lane, per_site, time.perf_counter() - started)
                 break
             except (pg.SerializationFailure, pg.DeadlockDetected):
@@ -138,22 +148,29 @@ class Drain:
         why = Poison(f"more than {_DELIVERIES_ALONE_MAX} drains died of it", None)
         yield self._commit(chunk, {(e.batch_id, ordinal): why for e in chunk for ordinal in range(e.events or 1)})
 
-    def _find_poison(self, entry: Entry, error: psycopg.Error) -> dict[tuple[UUID, int], Poison]:
-        """Which events of one entry Postgres refuses; all of them where none can be told apart. A request is one."""
-        events = [] if entry.batch is None else [Staged(event, entry.batch) for event in entry.batch.events]
-        found = {(entry.batch_id, ordinal): poison for ordinal, poison in self._bisect(events, 0)}
+    def _find_poison(self, entry: Entry, poisoned: Poisoned, error: psycopg.Error) -> Poisoned:
+        """Which more events of one entry Postgres refuses; all of them where none can be told apart. A request is
+        one."""
+        asked = [
+            (ordinal, Staged(event, batch))
+            for batch in ([] if entry.batch is None else [entry.batch])
+            for ordinal, event in enumerate(batch.events)
+            if (entry.batch_id, ordinal) not in poisoned
+        ]
+        found = {(entry.batch_id, ordinal): poison for ordinal, poison in self._bisect(asked, count(1))}
         return found or {(entry.batch_id, ordinal): _poison(error) for ordinal in range(entry.events or 1)}
 
-    def _bisect(self, events: Sequence[Staged], offset: int) -> Iterator[tuple[int, Poison]]:
-        error = self._rehearse(events)
+    def _bisect(self, asked: Sequence[tuple[int, Staged]], rehearsals: Iterator[int]) -> Iterator[tuple[int, Poison]]:
+        """Poison by ordinal. After very many rehearsals, what was not stored in one counts as poison too."""
+        error = self._rehearse([staged for _, staged in asked])
         if error is None:
             return
-        if len(events) == 1:
-            yield offset, _poison(error)
+        if len(asked) == 1 or next(rehearsals) > _REHEARSALS_MAX:
+            yield from ((ordinal, _poison(error)) for ordinal, _ in asked)
             return
-        middle = len(events) // 2
-        yield from self._bisect(events[:middle], offset)
-        yield from self._bisect(events[middle:], offset + middle)
+        middle = len(asked) // 2
+        yield from self._bisect(asked[:middle], rehearsals)
+        yield from self._bisect(asked[middle:], rehearsals)
 
     def _rehearse(self, events: Sequence[Staged]) -> psycopg.Error | None:
         """Write the events and roll back. Returns the error, if it is the events' fault."""
@@ -228,7 +245,7 @@ def _poison(error: psycopg.Error) -> Poison:
     return Poison(f"{what} ({where})" if where else what, error.sqlstate)
 
 
-def _staged(chunk: Sequence[Entry], poisoned: dict[tuple[UUID, int], Poison]) -> list[Staged]:
+def _staged(chunk: Sequence[Entry], poisoned: Poisoned) -> list[Staged]:
     return [
         Staged(event, entry.batch)
         for entry in chunk

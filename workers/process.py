@@ -1,4 +1,5 @@
-"""What `POST /process-events` does, so that any cron can trigger it: drain what is queued, bounded, then roll up.
+"""What `POST /process-events` does, so that any cron can trigger it: drain what is queued, bounded, move
+events to the users that were linked, then roll up.
 
 In: settings. Out: events drained and days aggregated. Lanes that another drain holds are waited for, not fought over.
 """
@@ -12,7 +13,7 @@ from schema import db, stream
 from schema.db import Connection
 from schema.settings import Settings
 from schema.sql import load
-from workers import jobs, rollup
+from workers import jobs, mover, rollup
 
 
 class Processed(NamedTuple):
@@ -38,6 +39,7 @@ def process_events(settings: Settings) -> Processed:
                 break
             jobs.drain_plainly(settings, until - time.monotonic(), left)
             time.sleep(0.02)
+        mover.run_once(connection)
         return Processed(_drained(connection) - before, rollup.run_once(connection).days)
 
 

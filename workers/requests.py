@@ -43,6 +43,7 @@ def _columns(asked: Sequence[Asked], dictionaries: Dictionaries) -> dict[str, li
         "top_score": [max(found, default=None) for found in scores],
         "mean_score": [sum(found) / len(found) if found else None for found in scores],
         "min_score": [min(found, default=None) for found in scores],
+        "user_agent_id": [agent.user_agent_id if agent else None for agent in agents],
         "is_bot": [agent is not None and agent.is_bot for agent in agents],
     }
 

@@ -1,11 +1,10 @@
-"""From names to ids: event types, user agents, texts, visitors, months. In: unpacked batches. Out: ids by name.
+"""From names to ids: event types, user agents, texts, months. In: unpacked batches. Out: ids by name.
 
 Dictionaries are filled before the drain's transaction and outlive its rollback: an id without a row does no harm.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,20 +15,19 @@ import psycopg
 
 from schema.asked import Asked
 from schema.db import Connection
-from schema.event import MICROSECOND, Batch, Event
+from schema.event import CATEGORIES, MICROSECOND, Batch, Event
 from schema.sql import load
-from workers.agents import classify
+from workers.agents import classify, rules
+from workers.fits import Fits
 
 _CACHE_MAX = 50_000
 TYPES_MAX = 10_000  # their ids are smallints, and each is a row in every hour: a stranger must not use them up
 _UNREGISTERED = "unregistered"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ALWAYS = -(1 << 62)
 _SQL = load("drain")
 
 
 Visitor = tuple[str, str, UUID | str]
-_VisitorKey = tuple[str, str, str]
 
 
 class Staged(NamedTuple):
@@ -49,6 +47,8 @@ class Staged(NamedTuple):
         event, batch = self
         if event.anonymous_id is not None:
             return batch.site_id, "anonymous", event.anonymous_id
+        if event.auth_user_id is not None:
+            return batch.site_id, "auth", event.auth_user_id
         if event.claimed_user is not None:
             return batch.site_id, "claimed", event.claimed_user
         return batch.site_id, "batch", batch.batch_id
@@ -57,10 +57,12 @@ class Staged(NamedTuple):
 class Agent(NamedTuple):
     user_agent_id: int
     is_bot: bool
+    device_type: str | None
 
 
 class Dictionaries:
-    """Ids that never change once given, cached for the life of a drain."""
+    """Ids that never change once given, cached for the life of a drain; verdicts on user agents change only while its
+    lane is locked by somebody else, after which there is another drain."""
 
     def __init__(self) -> None:
         self.types: dict[str, tuple[int, str]] = {}
@@ -68,6 +70,7 @@ class Dictionaries:
         self.agents: dict[str, Agent] = {}
         self.texts: defaultdict[str, dict[str | None, int]] = defaultdict(dict)  # by site
         self.stage_types: dict[str, str] = {}
+        self.fits = Fits()
         self._months: set[tuple[str, int, int]] = set()
         self._request_months: set[tuple[int, int]] = set()
 
@@ -75,6 +78,7 @@ class Dictionaries:
         """Make sure that every name in `staged` has its id and every row its partition."""
         if not self.stage_types:
             self.stage_types = dict(connection.execute(_SQL["stage_types"]).fetchall())
+        self.fits.refresh(connection)
         if len(self.types) > _CACHE_MAX:
             self.types.clear()
             self.unregistered.clear()
@@ -82,7 +86,11 @@ class Dictionaries:
             self.agents.clear()
         if sum(map(len, self.texts.values())) > _CACHE_MAX:
             self.texts.clear()
-        self._learn_types(connection, {s.event.event_type for s in staged} - self.types.keys())
+        wanted: dict[str, str | None] = {}
+        for event, batch in staged:
+            if event.event_type not in self.types:
+                wanted[event.event_type] = wanted.get(event.event_type) or batch.category
+        self._learn_types(connection, wanted)
         agents = {agent for event, batch in staged if (agent := event.user_agent or batch.user_agent)}
         self._learn_agents(connection, agents - self.agents.keys())
         self._learn_texts(connection, staged)
@@ -96,14 +104,22 @@ class Dictionaries:
                 connection.execute("SELECT ensure_request_month(%s)", (on,))
                 self._request_months.add((on.year, on.month))
 
-    def _learn_types(self, connection: Connection, names: set[str]) -> None:
-        if names:
+    def device_type(self, event: Event, batch: Batch) -> str | None:
+        """What the event's user agent runs on, for an event that does not say it itself."""
+        agent = self.agents.get(event.user_agent or batch.user_agent or "")
+        return agent.device_type if agent else None
+
+    def _learn_types(self, connection: Connection, wanted: Mapping[str, str | None]) -> None:
+        """`wanted`: names, each with the category that it is to have if it is new."""
+        if wanted:
             known = {name for name, *_ in connection.execute(_SQL["types"])}
-            if unknown := names - known:
-                connection.execute(_SQL["register_types"], {"types": sorted(unknown), "most": TYPES_MAX})
+            if unknown := sorted(wanted.keys() - known):
+                categories = [wanted[name] if wanted[name] in CATEGORIES else "interaction" for name in unknown]
+                fresh = {"types": unknown, "categories": categories, "most": TYPES_MAX}
+                connection.execute(_SQL["register_types"], fresh)
             rows = connection.execute(_SQL["types"])
             self.types.update({name: (type_id, category) for name, type_id, category in rows})
-            self.unregistered.update(names - self.types.keys())
+            self.unregistered.update(wanted.keys() - self.types.keys())
             self.types.update(dict.fromkeys(self.unregistered, self.types[_UNREGISTERED]))
 
     def _learn_agents(self, connection: Connection, names: set[str]) -> None:
@@ -117,12 +133,13 @@ class Dictionaries:
                         "agents": fresh,
                         "browsers": [v.browser for v in verdicts],
                         "systems": [v.os for v in verdicts],
-                        "bots": [v.bot_reason is not None for v in verdicts],
+                        "devices": [v.device_type for v in verdicts],
                         "reasons": [v.bot_reason for v in verdicts],
+                        "rules": rules(),
                     },
                 )
             rows = connection.execute(_SQL["user_agents"], {"agents": sorted(names)})
-            self.agents.update({name: Agent(agent_id, is_bot) for name, agent_id, is_bot in rows})
+            self.agents.update({name: Agent(*rest) for name, *rest in rows})
 
     def _learn_texts(self, connection: Connection, staged: Sequence[Staged]) -> None:
         names: set[tuple[str, str]] = set()
@@ -133,18 +150,18 @@ class Dictionaries:
                 split(event.page_url)[0],
                 event.path,
                 event.referrer,
-                event.device_type,
+                event.device_type or self.device_type(event, batch),
                 event.screen,
             )
             names.update((batch.site_id, text) for text in found if text and text not in known)
         if names and (fresh := sorted(names - self._ask_texts(connection, names))):
-            sites, texts = _columns(fresh, 2)  # a conflict uses up an id: each drain's known ones would, for ever
+            sites, texts = columns(fresh, 2)  # a conflict uses up an id: each drain's known ones would, for ever
             connection.execute(_SQL["register_texts"], {"sites": sites, "texts": texts})
             self._ask_texts(connection, fresh)
 
     def _ask_texts(self, connection: Connection, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
         """Remember the ids of those that have one, and return them."""
-        sites, texts = _columns(list(names), 2)
+        sites, texts = columns(list(names), 2)
         rows = connection.execute(_SQL["texts"], {"sites": sites, "texts": texts}).fetchall()
         for site_id, text, text_id in rows:
             self.texts[site_id][text] = text_id
@@ -157,45 +174,6 @@ class Dictionaries:
             if (category, on.year, on.month) not in self._months:
                 connection.execute("SELECT ensure_month(%s::event_category, %s)", (category, on))
                 self._months.add((category, on.year, on.month))
-
-
-def link_visitors(connection: Connection, staged: Sequence[Staged], bots: set[int]) -> dict[int, int]:
-    """The user of each event, by its index in `staged`; bots (indices) have none. New visitors get a new user.
-
-    The user at time t is the latest link at or before t, else the earliest.
-    """
-    events_of: defaultdict[Visitor, list[int]] = defaultdict(list)
-    for index, s in enumerate(staged):
-        if index not in bots:
-            events_of[s.visitor].append(index)
-    visitors = {(site_id, kind, str(value)): (site_id, kind, value) for site_id, kind, value in events_of}
-    links = _links(connection, visitors)
-    if fresh := {key: visitor for key, visitor in visitors.items() if visitor not in links}:
-        connection.execute(_SQL["link_visitors"], _visitor_keys(fresh))
-        links |= _links(connection, fresh)
-    found = {}
-    for visitor, indices in events_of.items():
-        times, users = links[visitor]
-        for index in indices:
-            at = 0 if len(users) == 1 else max(bisect_right(times, staged[index].event.occurred_at) - 1, 0)
-            found[index] = users[at]
-    return found
-
-
-def _links(
-    connection: Connection, visitors: Mapping[_VisitorKey, Visitor]
-) -> dict[Visitor, tuple[list[int], list[int]]]:
-    """When each visitor's links begin, and to which users; earliest first."""
-    links: dict[Visitor, tuple[list[int], list[int]]] = {}
-    for site_id, kind, value, user_id, valid_from in connection.execute(_SQL["visitor_links"], _visitor_keys(visitors)):
-        times, users = links.setdefault(visitors[site_id, kind, value], ([], []))
-        times.append(_ALWAYS if valid_from is None else valid_from)
-        users.append(user_id)
-    return links
-
-
-def _visitor_keys(keys: Collection[_VisitorKey]) -> dict[str, list[str]]:
-    return dict(zip(("sites", "kinds", "keys"), _columns(sorted(keys), 3), strict=True))
 
 
 def split(page_url: str | None) -> tuple[str | None, str | None]:
@@ -215,5 +193,6 @@ def moment(microseconds: int) -> datetime:
         raise psycopg.DataError("the time lies outside of the years 1 to 9999") from None
 
 
-def _columns(rows_: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+def columns(rows_: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    """Rows as Postgres' unnest wants them."""
     return [[row[i] for row in rows_] for i in range(width)]

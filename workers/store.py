@@ -18,13 +18,17 @@ from psycopg.types.json import Jsonb
 from schema.asked import Asked
 from schema.db import Connection
 from schema.entry import Entry
-from schema.event import as_json
+from schema.event import Batch, as_json, without_nul
 from schema.settings import Settings
 from schema.sql import load
-from workers import requests
+from workers import receipts, requests
 from workers.attribute import attribute
 from workers.copying import fill_incoming, fill_stage
-from workers.resolve import Dictionaries, Staged, link_visitors, moment
+from workers.fits import Warned
+from workers.identities import link_visitors
+from workers.receipts import Poison
+from workers.resolve import Dictionaries, Staged, moment
+from workers.tenure import days_known
 
 _SQL = load("drain")
 _COUNTERS = (
@@ -39,13 +43,6 @@ _COUNTERS = (
 _MARK_ANSWERED = load("requests")["mark_answered"]
 
 
-class Poison(NamedTuple):
-    """Why an event cannot be stored."""
-
-    reason: str
-    sqlstate: str | None
-
-
 class Outcome(NamedTuple):
     """What one transaction did. `stored` are the events that became rows; `requests` are stored or dead."""
 
@@ -54,6 +51,7 @@ class Outcome(NamedTuple):
     dead: int
     batches: int
     requests: int
+    warned: Warned
 
     @property
     def taken(self) -> int:
@@ -81,6 +79,8 @@ def store_entries(
     new = _new_batches(connection, entries)
     candidates: dict[Key, tuple[int, Staged]] = {}
     repeated: list[tuple[int, Staged]] = []
+    warned: dict[Key, str] = {}
+    fits = dictionaries.fits
     dead: list[tuple[Entry, int | None, Poison]] = []
     for entry in new:
         if entry.asked is not None:
@@ -94,19 +94,30 @@ def store_entries(
             if poisoned and (poison := poisoned.get((entry.batch_id, ordinal))) is not None:
                 dead.append((entry, ordinal, poison))
                 continue
-            candidate = (ordinal, Staged(event, entry.batch))
-            if candidates.setdefault((entry.site_id, event.event_id), candidate) is not candidate:
+            why = fits.misfit(event) if event.event_type in fits.types else None
+            if why is not None and entry.site_id in fits.strict:
+                dead.append((entry, ordinal, Poison(why, None)))
+                continue
+            candidate, key = (ordinal, Staged(event, entry.batch)), (entry.site_id, event.event_id)
+            if candidates.setdefault(key, candidate) is not candidate:
                 repeated.append(candidate)
+            elif why is not None:
+                warned[key] = why
+        for ordinal, none in enumerate(entry.batch.quarantined, len(entry.batch.events)):
+            dead.append((entry, ordinal, Poison(f"{none.code}: {none.message}", None)))
     repeated += [candidates.pop(key) for key in known_events(connection, candidates)]
     fresh = [s for _, s in candidates.values()]
     requests.store(connection, asked_in(new, poisoned), dictionaries)
     write(connection, fresh, dictionaries, settings)
-    for entry, at, poison in dead:
-        _bury(connection, entry, at, poison)
-    per_site = _settle(connection, new, repeated, dead)
+    if dead:  # one by one took 0.17 ms each, and somebody's SDK may send 50,000 that are none
+        places = receipts.places_of(new)
+        letters = [_letter(entry, at, poison, places) for entry, at, poison in dead]
+        connection.execute(_SQL["bury"], {name: [letter[name] for letter in letters] for name in letters[0]})
+    unfit = [(*candidates[key], why) for key, why in warned.items() if key in candidates]
+    per_site = _settle(connection, new, repeated, dead, unfit)
     lost = sum(_size(e, at) for e, at, _ in dead)
     asked = sum(entry.batch is None and not entry.events for entry in new)
-    return Outcome(fresh, len(repeated), lost, len(new), asked), per_site
+    return Outcome(fresh, len(repeated), lost, len(new), asked, receipts.warned(unfit)), per_site
 
 
 def asked_in(entries: Sequence[Entry], poisoned: Poisoned) -> list[Asked]:
@@ -131,7 +142,7 @@ def write(connection: Connection, fresh: Sequence[Staged], dictionaries: Diction
     bots = {i for i, s in enumerate(fresh) if (agent := agents.get(s.agent or "")) is not None and agent.is_bot}
     users = link_visitors(connection, fresh, bots)
     sessions = attribute(connection, fresh, users, settings.session_timeout_seconds)
-    fill_stage(connection, fresh, dictionaries, users, sessions)
+    fill_stage(connection, fresh, dictionaries, users, sessions, days_known(connection, fresh, users))
     for name in _COUNTERS:
         connection.execute(_SQL[name])
     if any(s.event.recommendation_request_id for s in fresh):
@@ -173,18 +184,16 @@ def _size(entry: Entry, ordinal: int | None) -> int:
 def _settle(
     connection: Connection,
     new: Sequence[Entry],
-    repeated: Sequence[tuple[int, Staged]],
-    dead: Sequence[tuple[Entry, int | None, Poison]],
+    repeated: receipts.Repeated,
+    dead: receipts.Dead,
+    unfit: receipts.Unfit,
 ) -> dict[str, Counter[str]]:
     """Correct the receipts of batches that were not stored whole; return what was done per site."""
     duplicates = Counter(s.batch.batch_id for _, s in repeated)
     buried: Counter[UUID] = Counter()
-    verdicts: defaultdict[UUID, list[dict[str, Any]]] = defaultdict(list)
-    for ordinal, s in repeated:
-        verdicts[s.batch.batch_id].append({"index": ordinal, "verdict": "duplicate"})
-    for entry, at, poison in dead:
+    for entry, at, _ in dead:
         buried[entry.batch_id] += _size(entry, at)
-        verdicts[entry.batch_id].append({"index": at, "verdict": "dead", "reason": poison.reason})
+    verdicts = receipts.verdicts(new, repeated, dead, unfit)
     per_site: dict[str, Counter[str]] = defaultdict(Counter)
     corrections = []
     for entry in new:
@@ -200,25 +209,44 @@ def _settle(
     return per_site
 
 
-def _bury(connection: Connection, entry: Entry, ordinal: int | None, poison: Poison) -> None:
-    event = entry.batch.events[ordinal] if entry.batch and ordinal is not None else None
+def _letter(entry: Entry, ordinal: int | None, poison: Poison, places: receipts.Places) -> dict[str, Any]:
     batch = entry.batch
-    shared = None
-    if batch:  # jsonb refuses U+0000, and a letter that cannot be kept would block its lane
-        texts = {"ip_prefix": batch.ip_prefix, "country": batch.country, "user_agent": batch.user_agent}
-        shared = {name: text and text.replace("\0", "\ufffd") for name, text in texts.items()}
-    connection.execute(
-        _SQL["bury"],
-        {
-            "site_id": entry.site_id,
-            "batch_id": entry.batch_id,
-            "event_id": event.event_id if event else None,
-            "received_at": moment(_received(entry)),
-            "events": _size(entry, ordinal),
-            "raw": as_json(event) if event else entry.payload,
-            "shared": msgspec.json.encode(shared).decode() if shared else None,
-            "reason": poison.reason,
-            "sqlstate": poison.sqlstate,
-            "stream_id": entry.entry_id,
-        },
-    )
+    event_id, raw = _as_letter(batch, ordinal) if batch and ordinal is not None else (None, entry.payload)
+    return {
+        "site_id": entry.site_id,
+        "batch_id": entry.batch_id,
+        "event_id": event_id,
+        "place": None if ordinal is None or batch is None else places[entry.batch_id][ordinal],
+        "received_at": moment(_received(entry)),
+        "events": _size(entry, ordinal),
+        "raw": raw,
+        "shared": msgspec.json.encode(_shared(batch)).decode() if batch else None,
+        "reason": without_nul(poison.reason),  # a letter that cannot be kept would block its lane
+        "sqlstate": poison.sqlstate,
+        "stream_id": entry.entry_id,
+    }
+
+
+def _shared(batch: Batch) -> dict[str, Any]:
+    """What a replay needs of the letter's request. Whose token it was only where there was one."""
+    texts = {"ip_prefix": batch.ip_prefix, "country": batch.country, "user_agent": batch.user_agent}
+    if batch.category is not None:
+        texts["category"] = batch.category
+    found: dict[str, Any] = {name: text and without_nul(text) for name, text in texts.items()}
+    if batch.verified is not None:
+        claims = msgspec.structs.asdict(batch.verified)
+        found["verified"] = {name: without_nul(text) for name, text in claims.items() if text is not None}
+    return found
+
+
+def _as_letter(batch: Batch, ordinal: int) -> tuple[UUID, bytes]:
+    """An event's id and JSON. What was quarantined is an event without a type, so that it must be patched before it
+    can be replayed; what was sent is in its metadata."""
+    if ordinal < len(batch.events):
+        event = batch.events[ordinal]
+        return event.event_id, as_json(event)
+    unfit = batch.quarantined[ordinal - len(batch.events)]
+    fields = {"event_id": unfit.event_id, "occurred_at": batch.received_at, "metadata": f'{{"sent":{unfit.sent}}}'}
+    if batch.verified is not None:
+        fields["auth_user_id"] = batch.verified.user_id
+    return unfit.event_id, msgspec.json.encode(fields)

@@ -19,7 +19,7 @@ from schema import db, stream
 from schema.db import Connection
 from schema.settings import Settings
 from schema.sql import load
-from workers import derive, rollup
+from workers import derive, mover, rollup
 from workers.drain import lane_lock
 
 _SQL = load("verify")
@@ -52,6 +52,7 @@ class Report(NamedTuple):
 def verify(settings: Settings, progress: derive.Progress) -> Report:
     """Compare both sides and every derived table. Waits for drains under way to end."""
     with standstill(settings) as (connection, redis, lanes):
+        mover.run_once(connection)
         rollup.run_once(connection, lambda done, total: progress("due rollups", done, total))
         with connection.cursor(row_factory=dict_row) as cursor:
             totals = cursor.execute(_SQL["totals"]).fetchall()
@@ -63,6 +64,7 @@ def verify(settings: Settings, progress: derive.Progress) -> Report:
             sites.append(site)
             problems += _disagreements(site, row)
         problems += [f"event {e} of site {s} is stored {n} times" for s, e, n in connection.execute(_SQL["doubled"])]
+        problems += mover.unlike(connection)
         unknown = connection.execute(_SQL["unknown_ids"], {"days": settings.dedupe_window_days})
         problems += [f"event {e} of site {s} is not in the dedupe ledger" for s, e in unknown]
         with derive.derived(connection, progress):
@@ -72,8 +74,15 @@ def verify(settings: Settings, progress: derive.Progress) -> Report:
 
 
 def rebuild(settings: Settings, progress: derive.Progress) -> None:
-    """Replace every derived table by its recomputation from events, in one transaction."""
-    with standstill(settings, role="owner") as (connection, _, _), derive.derived(connection, progress):
+    """Replace every derived table by its recomputation from events, in one transaction, after every event has its
+    visitor's user."""
+    with standstill(settings, role="owner") as (connection, _, _):
+        mover.reattribute(connection)
+        _rebuild(connection, progress)
+
+
+def _rebuild(connection: Connection, progress: derive.Progress) -> None:
+    with derive.derived(connection, progress):
         connection.execute("DELETE FROM public.dirty_hours")
         connection.execute("DELETE FROM public.dirty_days")
         connection.execute("DELETE FROM public.dirty_recommendation_days")
@@ -91,6 +100,7 @@ def standstill(
     marks that a rebuild is about to. Drains are asked to make way."""
     with ExitStack() as stack:
         connection = stack.enter_context(db.connect(settings, role, statement_seconds_max=0))
+        connection.prepare_threshold = None  # a prepared query would go on meaning the tables that shadows hide
         redis = stack.enter_context(stream.connect(settings.streams_url, seconds_max=60.0))
         lanes = stream.known_lanes(redis, settings.lanes)
         for lane in [*lanes, REPLAYS]:

@@ -14,8 +14,9 @@ from msgspec.structs import astuple
 
 from ingest import rules
 from ingest.rules import Context, Parsed, Rejection
+from schema import limits
 from schema.errors import InvalidBody, InvalidEvent, TooLarge
-from schema.event import Event, derived_id, new_id
+from schema.event import Event
 
 Code = Annotated[str, Meta(min_length=1, max_length=100)]
 Text = Annotated[str, Meta(max_length=500)]
@@ -118,21 +119,20 @@ def parse(found: list[Any], sent_at: Any, context: Context, may_hold_nul: bool) 
         try:
             event = _read(item, index, ahead, context)
             if may_hold_nul:
-                rules.refuse_nul(astuple(event), event.metadata)
+                limits.refuse_nul(astuple(event), event.metadata)
             events.append(event)
         except InvalidEvent as refusal:
             rejected.append(Rejection(index, refusal.code, refusal.message, _type_of(item, context)))
         except msgspec.ValidationError as error:
-            rejected.append(Rejection(index, "invalid_field", _say(error, item), _type_of(item, context)))
+            rejected.append(Rejection(index, "invalid_field", _told(error, item), _type_of(item, context)))
     return Parsed(events, rejected)
 
 
 def _read(item: Any, index: int, ahead: int, context: Context) -> Event:
     wire = msgspec.convert(item, NativeEvent)
-    if unknown := item.keys() - _FIELDS:
-        known = wire.metadata or {}
-        wire.metadata = known | {(k if k not in known else f"event.{k}"): item[k] for k in sorted(unknown)}
-    wire.event_id = wire.event_id or _missing_id(item, index, wire.client_timestamp, context)
+    if item.keys() - _FIELDS:
+        wire.metadata = rules.with_unknown(wire, item)
+    wire.event_id = wire.event_id or rules.content_id(context, item, index, wire.client_timestamp)
     return _event(wire, ahead, context)
 
 
@@ -143,26 +143,18 @@ def _event(wire: NativeEvent, ahead: int, context: Context) -> Event:
     event = Event(*astuple(wire)[:_COMMON])
     event.occurred_at = rules.occurred_at(wire.client_timestamp, ahead, context)
     event.path, event.utm = rules.page(wire.page_url, wire.path)
-    event.owner_code = wire.owner_code or wire.user_code
-    event.metadata = rules.pack_metadata(wire.event_type, wire.metadata, context.settings)
+    metadata = wire.metadata
+    if wire.owner_code is not None or wire.user_code is not None:
+        event.owner_code = wire.owner_code or wire.user_code
+        if wire.user_code and wire.user_code != event.owner_code:
+            metadata = limits.keep(dict(metadata or {}), "user_code", wire.user_code)
+    event.metadata = limits.pack_metadata(wire.event_type, metadata, context.settings)
     return event
 
 
-def _missing_id(item: Any, index: int, client_time: Any, context: Context) -> UUID:
-    """Derived from the content where the client sent a time, so that a blind resend is the same event."""
-    if client_time is None:
-        return new_id(context.received_at)
-    return derived_id(context.site_id, "content", rules.as_json(item, context.settings), str(index))
-
-
-def _say(error: msgspec.ValidationError, item: Any) -> str:
-    if not isinstance(item, dict):
-        return "An event must be a JSON object."
-    what, _, where = str(error).partition(" - at ")
-    return f"{where.strip('`').removeprefix('$.') or 'event'}: {what}"
+def _told(error: msgspec.ValidationError, item: Any) -> str:
+    return limits.told(error) if isinstance(item, dict) else "An event must be a JSON object."
 
 
 def _type_of(item: Any, context: Context) -> str:
-    """The refused event's type, for the count by reason; only known ones, so that a stranger cannot fill it."""
-    value = item.get("event_type") if isinstance(item, dict) else None
-    return value if isinstance(value, str) and value in context.registry.event_types else "unknown"
+    return rules.refused_type(item.get("event_type") if isinstance(item, dict) else None, context)

@@ -53,7 +53,9 @@ DECLARE
 BEGIN
     FOR one IN
         SELECT oid FROM pg_proc
-        WHERE pronamespace = 'public'::regnamespace AND proname IN ('ensure_month', 'ensure_request_month')
+        WHERE pronamespace = 'public'::regnamespace AND proname IN (
+            'ensure_month', 'ensure_request_month', 'emit_platform_event', 'write_platform_event',
+            'get_pending_events', 'mark_event_processed')
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', one);
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO tripstream_writer', one);
@@ -66,10 +68,10 @@ DECLARE
     readable text;
 BEGIN
     FOREACH readable IN ARRAY '{schema_version,sites,event_types,event_sources,batches,drained,accepted_mirror,users,
-        identities,sessions,trip_interactions,rollup_hourly,daily_events,weekly_events,monthly_events,clock_ticks,
-        events,continents,countries,companies,guides,trip_types,tags,trip_templates,trip_template_countries,
+        identities,sessions,trip_interactions,rollup_hourly,daily_events,weekly_events,monthly_events,dirty_days,clock_ticks,
+        texts,events,continents,countries,companies,guides,trip_types,tags,trip_templates,trip_template_countries,
         trip_template_tags,trip_occurrences,catalogue_changes,recommendation_requests,recommendation_daily,
-        evaluation_scenarios}'::text[]
+        evaluation_scenarios,event_schemas,schema_warnings}'::text[]
     LOOP
         IF to_regclass('public.' || readable) IS NOT NULL  -- an upgrade to an earlier version has not all of them
             AND NOT has_table_privilege('tripstream_reader', to_regclass('public.' || readable), 'SELECT')
@@ -77,4 +79,24 @@ BEGIN
             EXECUTE format('GRANT SELECT ON public.%I TO tripstream_reader', readable);
         END IF;
     END LOOP;
+END $$;
+
+-- Of marked identities how many wait or failed, not whose they are.
+DO $$
+BEGIN
+    IF to_regclass('public.dirty_identities') IS NOT NULL
+        AND NOT has_column_privilege('tripstream_reader', 'public.dirty_identities', 'failed_at', 'SELECT')
+    THEN
+        GRANT SELECT (failed_at) ON public.dirty_identities TO tripstream_reader;
+    END IF;
+END $$;
+
+-- Of the outbox how much waits, not what is in it.
+DO $$
+BEGIN
+    IF to_regclass('public.event_outbox') IS NOT NULL
+        AND NOT has_column_privilege('tripstream_reader', 'public.event_outbox', 'processing_status', 'SELECT')
+    THEN
+        GRANT SELECT (processing_status, created_at) ON public.event_outbox TO tripstream_reader;
+    END IF;
 END $$;

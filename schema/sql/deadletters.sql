@@ -26,8 +26,9 @@ UPDATE dead_letters SET raw = %(raw)s, event_id = %(event_id)s, patched_at = now
 WHERE dead_letter_id = %(dead_letter_id)s AND state = 'dead'
 
 -- name: resolve
--- The letter is not dead any more.
-UPDATE dead_letters SET state = %(state)s, resolved_at = now() WHERE dead_letter_id = %(dead_letter_id)s
+-- The letter is not dead any more; whose token it came with is of no more use here.
+UPDATE dead_letters SET state = %(state)s, resolved_at = now(), shared = shared - 'verified'
+WHERE dead_letter_id = %(dead_letter_id)s
 
 -- name: correct_receipt
 -- One event of the batch turned from dead into stored or duplicate; nothing is accepted again.

@@ -36,26 +36,6 @@ SELECT site_id, event_id FROM incoming
 WHERE (SELECT count(*) FROM fresh) < (SELECT count(*) FROM incoming)  -- nearly always all are new: spares the EXCEPT
 EXCEPT SELECT site_id, event_id FROM fresh
 
--- name: visitor_links
--- Every link of these visitors, earliest first; times as microseconds since 1970, the open beginning as null.
--- LATERAL with OFFSET 0 asks the index for each: joined plainly, the whole index was read while statistics were old.
-SELECT v.*, i.user_id,
-    CASE WHEN isfinite(i.valid_from) THEN (extract(epoch FROM i.valid_from) * 1000000)::bigint END AS valid_from
-FROM unnest(%(sites)s::text[], %(kinds)s::text[], %(keys)s::text[]) AS v (site_id, kind, value)
-CROSS JOIN LATERAL (
-    SELECT user_id, valid_from FROM identities
-    WHERE (identities.site_id, identities.kind, identities.value) = (v.site_id, v.kind, v.value) OFFSET 0
-) AS i
-ORDER BY i.valid_from
-
--- name: link_visitors
--- Gives each of these visitors, who had no link, a user; whoever loses the race uses the winner's.
-INSERT INTO identities (site_id, kind, value, user_id)
-SELECT site_id, kind, value, nextval('users_user_id_seq')
-FROM unnest(%(sites)s::text[], %(kinds)s::text[], %(keys)s::text[]) AS v (site_id, kind, value)
-ORDER BY site_id, kind, value
-ON CONFLICT DO NOTHING
-
 -- name: visitor_sessions
 -- Sessions that an event of these visitors, in this span of time, may belong to, and their own that it may stretch.
 SELECT site_id, anonymous_id, session_id,
@@ -128,7 +108,8 @@ ON CONFLICT (site_id, session_id) DO UPDATE SET
     contact_count = s.contact_count + excluded.contact_count,
     event_count = s.event_count + excluded.event_count,
     mixed = s.started_at <= excluded.last_seen_at AND excluded.started_at <= s.last_seen_at AND (
-        s.anonymous_id <> excluded.anonymous_id OR s.device_type_id <> excluded.device_type_id
+        s.user_id <> excluded.user_id OR s.anonymous_id <> excluded.anonymous_id
+        OR s.device_type_id <> excluded.device_type_id
         OR s.user_agent_id <> excluded.user_agent_id OR s.referrer_id <> excluded.referrer_id
         OR s.ip_prefix <> excluded.ip_prefix OR s.country <> excluded.country OR s.owner_code <> excluded.owner_code
         OR s.share_code <> excluded.share_code OR s.contact_id <> excluded.contact_id) IS TRUE
@@ -137,9 +118,10 @@ ON CONFLICT (site_id, session_id) DO UPDATE SET
 -- Describes the marked sessions from their events; what no event says any more stays as it was.
 UPDATE sessions AS s SET
     mixed = false,
-    (anonymous_id, device_type_id, user_agent_id, referrer_id, ip_prefix, country, owner_code, share_code,
+    (user_id, anonymous_id, device_type_id, user_agent_id, referrer_id, ip_prefix, country, owner_code, share_code,
      contact_id) = (
         SELECT
+            coalesce((array_agg(user_id ORDER BY occurred_at, event_id) FILTER (WHERE user_id IS NOT NULL))[1], s.user_id),
             coalesce((array_agg(anonymous_id ORDER BY occurred_at, event_id) FILTER (WHERE anonymous_id IS NOT NULL))[1], s.anonymous_id),
             coalesce((array_agg(device_type_id ORDER BY occurred_at, event_id) FILTER (WHERE device_type_id IS NOT NULL))[1], s.device_type_id),
             coalesce((array_agg(user_agent_id ORDER BY occurred_at, event_id) FILTER (WHERE user_agent_id IS NOT NULL))[1], s.user_agent_id),
@@ -239,14 +221,19 @@ ON CONFLICT (site_id, lane) DO UPDATE SET
 
 -- name: bury
 -- Keeps what could not be stored, with the reason.
-INSERT INTO dead_letters (site_id, batch_id, event_id, received_at, events, raw, shared, reason, sqlstate, stream_id)
-VALUES (%(site_id)s, %(batch_id)s, %(event_id)s, %(received_at)s, %(events)s, %(raw)s, %(shared)s, %(reason)s,
-        %(sqlstate)s, %(stream_id)s)
+INSERT INTO dead_letters (site_id, batch_id, event_id, place, received_at, events, raw, shared, reason, sqlstate,
+    stream_id)
+SELECT * FROM unnest(%(site_id)s::text[], %(batch_id)s::uuid[], %(event_id)s::uuid[], %(place)s::integer[],
+    %(received_at)s::timestamptz[], %(events)s::integer[], %(raw)s::bytea[], %(shared)s::jsonb[], %(reason)s::text[], %(sqlstate)s::text[],
+    %(stream_id)s::text[])
 
 -- name: register_types
--- Unknown event types of lenient sites become known, as interactions, while there are not too many.
-INSERT INTO event_types (event_type)
-SELECT unnest(%(types)s::text[]) ORDER BY 1 LIMIT greatest(%(most)s - (SELECT count(*) FROM event_types), 0)
+-- Unknown event types of lenient sites become known, as interactions where nobody said what they are, while there are
+-- not too many.
+INSERT INTO event_types (event_type, category, retention)
+SELECT event_type, category, CASE category WHEN 'interaction' THEN interval '1 year'
+    WHEN 'user_activity' THEN interval '2 years' ELSE interval '7 years' END
+FROM unnest(%(types)s::text[], %(categories)s::event_category[]) AS n (event_type, category) ORDER BY 1 LIMIT greatest(%(most)s - (SELECT count(*) FROM event_types), 0)
 ON CONFLICT DO NOTHING
 
 -- name: types
@@ -254,15 +241,16 @@ ON CONFLICT DO NOTHING
 SELECT event_type, event_type_id, category::text AS category FROM event_types
 
 -- name: register_user_agents
--- New user agents, classified once.
-INSERT INTO user_agents (user_agent, browser, os, is_bot, bot_reason)
-SELECT * FROM unnest(%(agents)s::text[], %(browsers)s::text[], %(systems)s::text[], %(bots)s::bool[],
-                     %(reasons)s::text[])
+-- New user agents, with the verdict on each and which rules gave it.
+INSERT INTO user_agents (user_agent, browser, os, device_type, is_bot, bot_reason, rules_version)
+SELECT agent, browser, os, device, reason IS NOT NULL, reason, %(rules)s
+FROM unnest(%(agents)s::text[], %(browsers)s::text[], %(systems)s::text[], %(devices)s::text[], %(reasons)s::text[])
+    AS v (agent, browser, os, device, reason)
 ON CONFLICT ((md5(user_agent)::uuid)) DO NOTHING
 
 -- name: user_agents
--- Ids of these user agents, and whether they are bots.
-SELECT user_agent, user_agent_id, is_bot FROM user_agents
+-- Ids of these user agents, whether they are bots, and what they run on.
+SELECT user_agent, user_agent_id, is_bot, device_type FROM user_agents
 WHERE md5(user_agent)::uuid IN (SELECT md5(a)::uuid FROM unnest(%(agents)s::text[]) AS a)
 
 -- name: register_texts

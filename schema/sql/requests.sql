@@ -5,22 +5,23 @@
 INSERT INTO recommendation_requests (
     request_id, site_id, requested_at, session_id, anonymous_id, preferences, filters, search_type, policy_id,
     policy_version, results, primary_count, relaxed_count, total_candidates, top_score, mean_score, min_score,
-    response_time_us, is_bot
+    response_time_us, user_agent_id, is_bot
 )
 SELECT request_id, site_id, requested_at, session_id, anonymous_id, preferences::jsonb,
     ARRAY(SELECT jsonb_array_elements_text(filters::jsonb)), search_type, policy_id,
     policy_version, results::jsonb, primary_count, relaxed_count, total_candidates, top_score, mean_score, min_score,
-    response_time_us, is_bot
+    response_time_us, user_agent_id, is_bot
 FROM unnest(
     %(request_id)s::uuid[], %(site_id)s::text[], %(requested_at)s::timestamptz[], %(session_id)s::uuid[],
     %(anonymous_id)s::uuid[], %(preferences)s::text[], %(filters)s::text[], %(search_type)s::text[],
     %(policy_id)s::text[], %(policy_version)s::integer[], %(results)s::text[], %(primary_count)s::smallint[],
     %(relaxed_count)s::smallint[], %(total_candidates)s::integer[], %(top_score)s::smallint[],
-    %(mean_score)s::real[], %(min_score)s::smallint[], %(response_time_us)s::integer[], %(is_bot)s::boolean[]
+    %(mean_score)s::real[], %(min_score)s::smallint[], %(response_time_us)s::integer[], %(user_agent_id)s::integer[],
+    %(is_bot)s::boolean[]
 ) AS asked (
     request_id, site_id, requested_at, session_id, anonymous_id, preferences, filters, search_type, policy_id,
     policy_version, results, primary_count, relaxed_count, total_candidates, top_score, mean_score, min_score,
-    response_time_us, is_bot
+    response_time_us, user_agent_id, is_bot
 )
 ORDER BY requested_at, request_id
 ON CONFLICT DO NOTHING

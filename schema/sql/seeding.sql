@@ -22,3 +22,7 @@ SELECT (SELECT setval(pg_get_serial_sequence('companies', 'company_id'), max(com
     (SELECT setval(pg_get_serial_sequence('trip_templates', 'template_id'), max(template_id)) FROM trip_templates),
     (SELECT setval(pg_get_serial_sequence('trip_occurrences', 'occurrence_id'), max(occurrence_id))
      FROM trip_occurrences)
+
+-- name: analyze
+-- Or the planner knows nothing of the new rows until autovacuum comes: for a minute.
+ANALYZE companies, guides, trip_templates, trip_template_countries, trip_template_tags, trip_occurrences

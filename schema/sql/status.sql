@@ -46,6 +46,22 @@ SELECT 'unreadable', reason, sum(events)::bigint FROM dead_letters
 WHERE state = 'dead' AND event_id IS NULL GROUP BY 2
 ORDER BY 3 DESC LIMIT 20
 
+-- name: outbox
+-- What waits in the outbox, since when, and what failed for good.
+SELECT count(*) FILTER (WHERE processing_status <> 'failed') AS pending,
+    coalesce(extract(epoch FROM clock_timestamp() - min(created_at) FILTER (WHERE processing_status <> 'failed')), 0)::float8
+        AS oldest_seconds,
+    count(*) FILTER (WHERE processing_status = 'failed') AS failed
+FROM event_outbox WHERE processing_status IN ('pending', 'processing', 'failed')
+
+-- name: marked
+-- Identities whose rows wait for the mover, and those that it could not do.
+SELECT count(*), count(failed_at) FROM dirty_identities
+
+-- name: unmoved
+-- The latter, with what was wrong.
+SELECT site_id, kind, value, failed_at, error FROM dirty_identities WHERE failed_at IS NOT NULL ORDER BY mark_id LIMIT 20
+
 -- name: version
 -- The schema's version, and the server's.
 SELECT (SELECT version_num FROM schema_version), current_setting('server_version_num')::int

@@ -22,6 +22,7 @@ from tests.chaos.history import FAIL, OK, UNKNOWN
 from tests.chaos.processes import HOLD, Process, drains, wait_for_death
 from tests.chaos.queue import backlog
 from tests.chaos.rig import ACCEPT_SECONDS, Rig
+from tests.chaos.traffic import UNFORESEEN
 from tests.tripstream.waiting import until
 from workers.drain import LOCK_SPACE
 from workers.verify import verify
@@ -69,7 +70,7 @@ def _crash(point: str, rig: Rig) -> None:
     process.arm(point, rig.chance.randint(1, 3))
     if point == points.BISECTING:
         for _ in range(3):
-            rig.poison(lane)
+            rig.poison(lane, **UNFORESEEN)
     wait_for_death(process, f"the drain reaches {point}")
 
 

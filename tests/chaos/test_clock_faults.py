@@ -72,7 +72,7 @@ def test_a_clock_that_is_set_back_makes_no_tick_twice(queue: Queue) -> None:
             run(AT - back)
         assert ticks(queue) == before
         run(AT + timedelta(seconds=15))
-        assert {chore for chore, _ in set(ticks(queue)) - set(before)} == {"mirror", "snapshot"}
+        assert {chore for chore, _ in set(ticks(queue)) - set(before)} == {"mirror", "identities", "outbox", "snapshot"}
 
 
 def test_a_clock_that_dies_between_asking_and_writing_it_down_asks_again(

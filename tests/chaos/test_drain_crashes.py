@@ -13,6 +13,7 @@ from tests.chaos import points
 from tests.chaos.conftest import Start
 from tests.chaos.processes import HOLD, wait_for_death
 from tests.chaos.queue import Queue
+from tests.chaos.traffic import UNFORESEEN
 from tests.tripstream.waiting import until
 from workers.drain import LOCK_SPACE
 
@@ -23,7 +24,7 @@ BATCHES = 20
 def test_a_drain_killed_at_any_point_harms_nothing(queue: Queue, start: Start, point: str) -> None:
     queue.fill(BATCHES)
     if point == points.BISECTING:
-        queue.poison()
+        queue.poison(**UNFORESEEN)
     before = queue.waiting()
     drain = start(queue.drain())
     drain.arm(point)
@@ -38,7 +39,7 @@ def test_a_drain_killed_at_any_point_harms_nothing(queue: Queue, start: Start, p
 def test_a_drain_killed_at_every_point_in_turn_harms_nothing(queue: Queue, start: Start) -> None:
     for point in points.POINTS:
         queue.fill(3)
-        queue.poison()
+        queue.poison(**UNFORESEEN)
         drain = start(queue.drain())
         drain.arm(point)
         wait_for_death(drain, f"the drain reaches {point}")

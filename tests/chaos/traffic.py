@@ -68,6 +68,7 @@ SPOILS: tuple[dict[str, Any], ...] = (
     {"trip_id": -1},  # 23514: a check of the table
     {"occurred_at": 1 << 60},  # no date of Python's, or of Postgres'
 )
+UNFORESEEN = SPOILS[3]  # that a drain has to ask Postgres for, by halves
 
 
 def canonical(wire: Wire, **changes: Any) -> Event:

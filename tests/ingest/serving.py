@@ -133,9 +133,10 @@ def select(settings: Settings, query: str, *values: Any) -> list[tuple[Any, ...]
 
 
 def queued(settings: Settings) -> int:
-    """Batches that wait."""
+    """Batches that wait with something that was promised."""
     with stream.connect(settings.streams_url) as redis:
-        return sum(lane.batches for lane in stream.backlog(redis, stream.known_lanes(redis, settings.lanes)))
+        lanes = stream.known_lanes(redis, settings.lanes)
+        return sum(entry.events > 0 for lane in lanes for entry in stream.waiting(redis, lane, "+"))
 
 
 class Figures(NamedTuple):

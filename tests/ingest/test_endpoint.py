@@ -13,6 +13,8 @@ from uuid import UUID
 import httpx
 import pytest
 
+from ingest.endpoint import take
+from ingest.rules import Rejection
 from schema import stream
 from tests import make
 from tests.ingest.serving import BATCH, SESSION, SINGLE, Server, Site, drain, figures, queued, select
@@ -108,6 +110,14 @@ def test_a_bare_list_and_a_bare_event_are_batches_too(site: Site) -> None:
     assert site.rows("metadata") == [(None,)] * 4
     bare = site.server.post(single.encode(), BATCH)
     assert (bare.status_code, bare.json()["code"]) == (400, "invalid_body")
+
+
+def test_every_refusal_keeps_its_place_and_the_first_hundred_say_all_of_what_is_wrong() -> None:
+    one = make.batch(make.canonical(1))
+    take(one, 1, [Rejection(n, "invalid_field", "position: no", "click") for n in range(150)])
+    assert [refused.at for refused in one.refused] == list(range(150))
+    assert [refused.message for refused in one.refused] == ["position: no"] * 100 + [""] * 50
+    assert list(one.places) == [150]
 
 
 def test_a_single_event_that_is_refused_is_a_400_and_in_a_batch_it_is_not(site: Site) -> None:

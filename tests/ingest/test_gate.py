@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 import redis
 
-from ingest.gate import ip_prefix
+from ingest.gate import ip_prefix, peer_prefix
 from schema import db, registry, sites
+from schema.errors import Unauthorized
 from tests import make
 from tests.ingest.serving import Server, Site, add_site, drain, select
 
+FORWARDING = ["X-Forwarded-For", "forwarded", "x-real-ip", "via", "X-Forwarded-Proto", "x-forwarded-port"]
+FORWARDING += ["cf-connecting-ip", "True-Client-IP", "x-client-ip", "x-forwarded-server", "x-forwarded-prefix"]
 STRANGER = "203.0.113.77"
 
 
@@ -61,6 +64,29 @@ def test_a_read_key_does_not_write_and_a_revoked_key_no_longer_does(site: Site) 
     assert status(site.server, write_key=read_key) == 401
 
 
+def test_a_rotated_key_stops_at_its_time_though_nothing_was_published_since(site: Site) -> None:
+    gate, header = site.server.gate, {b"apikey": site.key.encode()}
+    with db.connect(site.server.settings) as connection:
+        new = sites.rotate(connection, site.site_id, "write", overlap_hours=1)
+    sites.announce(site.server.settings)
+    site.server.look()
+    assert gate.registry
+    ends_at = gate.registry.keys[registry.key_hash(site.key).hex()].ends_at
+    assert ends_at
+    for at in (ends_at - 1, ends_at):
+        assert gate.context({}, {b"apikey": new.encode()}, {}, at).site_id == site.site_id
+    assert gate.context({}, header, {}, ends_at - 1).site_id == site.site_id
+    with pytest.raises(Unauthorized, match="has ended"):
+        gate.context({}, header, {}, ends_at)
+
+
+def test_a_key_beside_a_verified_identity_is_the_one_that_counts(site: Site) -> None:
+    bearer = {"authorization": "Bearer eyJhbGciOiJIUzI1NiJ9.e30.x"}
+    assert status(site.server, STRANGER, bearer | {"apikey": site.key}) == 202
+    assert status(site.server, STRANGER, bearer | {"x-write-key": site.key}) == 202
+    assert status(site.server, STRANGER, bearer) == 401
+
+
 def test_keys_are_kept_as_hashes_only(site: Site) -> None:
     with redis.Redis.from_url(site.server.settings.redis_url) as client:
         document = client.get(registry.KEY)
@@ -90,10 +116,22 @@ def test_the_default_site_is_open_to_this_machine_only(shared: Server, host: str
     assert status(shared, host) == expected
 
 
-@pytest.mark.parametrize("name", ["X-Forwarded-For", "forwarded", "x-real-ip", "via", "X-Forwarded-Proto"])
+@pytest.mark.parametrize("name", FORWARDING)
 @pytest.mark.parametrize("value", ["127.0.0.1", "", "garbage", "for=127.0.0.1"])
 def test_what_a_proxy_forwarded_is_not_local_whatever_it_says(shared: Server, name: str, value: str) -> None:
     assert status(shared, "127.0.0.1", {name: value}) == 401
+
+
+@pytest.mark.parametrize(("version", "expected"), [("1.1", True), ("2", True), ("1.0", False), ("0.9", False)])
+def test_http_1_0_is_not_local_as_nginx_forwards_in_it_and_says_nothing_else(
+    shared: Server, version: str, expected: bool
+) -> None:
+    scope = {"client": ("127.0.0.1", 5), "http_version": version}
+    if expected:
+        assert shared.gate.context(scope, {}, {}, make.T0).site_id == "default"
+    else:
+        with pytest.raises(Unauthorized):
+            shared.gate.context(scope, {}, {}, make.T0)
 
 
 def test_only_listed_origins_may_post_where_there_is_a_list(shared: Server) -> None:
@@ -128,11 +166,21 @@ def test_a_lenient_site_registers_what_it_sees_and_a_strict_one_refuses_it(share
         ("::ffff:203.0.113.77", "203.0.113.0/24"),
         ("fe80::1%eth0", "fe80::/48"),
         ("testclient", None),
+        ("fe80::1%" + "x" * 38, None),
         ("", None),
     ],
 )
 def test_an_address_is_cut_to_its_network(host: str, prefix: str | None) -> None:
     assert ip_prefix(host) == prefix
+
+
+def test_what_bodies_call_an_address_is_not_remembered(shared: Server) -> None:
+    status(shared)
+    before = peer_prefix.cache_info()
+    long = "x" * (1 << 20)
+    assert shared.post(f'{{"ip":"{long}","batch":[{{"ip":"{long}"}}]}}'.encode(), "/v1/batch").status_code == 200
+    assert peer_prefix.cache_info().currsize == before.currsize
+    assert not hasattr(ip_prefix, "cache_info")
 
 
 @pytest.mark.parametrize("document", [b"not JSON", b"\xff\xfe", b"{}", b'{"sites":[]}', b"[" * 5000])

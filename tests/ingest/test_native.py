@@ -87,7 +87,9 @@ def test_null_means_the_same_as_nothing() -> None:
 
 def test_user_code_is_another_name_for_owner_code_which_wins() -> None:
     assert only(make.event(user_code="b")).owner_code == "b"
-    assert only(make.event(user_code="b", owner_code="a")).owner_code == "a"
+    both = only(make.event(user_code="b", owner_code="a", metadata={"c": 1}))
+    assert (both.owner_code, both.metadata) == ("a", '{"c":1,"user_code":"b"}')
+    assert only(make.event(user_code="a", owner_code="a")).metadata is None
 
 
 def test_a_user_in_the_body_is_a_claim_and_nothing_in_the_body_is_more() -> None:

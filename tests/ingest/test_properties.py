@@ -218,6 +218,25 @@ def test_gzip_is_undone_up_to_the_limit_to_the_byte(raw: bytes, limit: int) -> N
         assert body.gunzip(squeezed, limit) == raw
 
 
+@given(st.lists(st.binary(max_size=100), min_size=1, max_size=16), st.integers(0, 400))
+def test_every_member_of_a_gzip_stream_counts_and_none_over_the_limit(parts: list[bytes], limit: int) -> None:
+    squeezed = b"".join(gzip.compress(part, mtime=0) for part in parts)
+    whole = b"".join(parts)
+    if len(whole) > limit:
+        with pytest.raises(TooLarge):
+            body.gunzip(squeezed, limit)
+    else:
+        assert body.gunzip(squeezed, limit) == body.gunzip(squeezed + bytes(7), limit) == whole
+
+
+@pytest.mark.parametrize(
+    "more", [b"x", b"\x1f\x8b", gzip.compress(b"b", mtime=0)[:-1], gzip.compress(b"", mtime=0) * 16]
+)
+def test_what_follows_a_gzip_stream_is_not_lost_in_silence(more: bytes) -> None:
+    with pytest.raises(InvalidBody):
+        body.gunzip(gzip.compress(b"a") + more, 1000)
+
+
 @given(st.binary(min_size=1, max_size=500), st.data())
 def test_torn_gzip_is_refused_wherever_it_was_torn(raw: bytes, data: st.DataObject) -> None:
     squeezed = gzip.compress(raw, mtime=0)

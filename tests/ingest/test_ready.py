@@ -85,6 +85,11 @@ def test_draining_on_request_needs_the_admin_key(settings: Settings) -> None:
             assert "secret" not in answer.text
         answer = server.request("POST", "/process-events", headers={"authorization": "Bearer secret "})
         assert answer.json()["processed"] == 3
+        for role, status in (("admin", 200), ("write", 403), ("read", 403)):
+            with db.connect(settings) as connection:
+                key = sites.add_key(connection, "default", role)
+            answer = server.request("POST", "/process-events", headers={"authorization": f"Bearer {key}"})
+            assert answer.status_code == status
 
 
 def test_it_ends_at_whatever_point_of_its_look_at_redis(settings: Settings) -> None:

@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ingest import rules
+from schema import limits
 from schema.errors import InvalidEvent
 from tests import make
 from tests.ingest.contexts import context
@@ -141,7 +142,7 @@ def height(item: Any) -> int:
 @example(["\\", [], ['"']], 1)
 def test_how_deep_json_nests_is_told_without_walking_it(value: Any, levels: int) -> None:
     for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=1)):
-        assert rules.is_deeper(text.encode(), levels) == (height(value) > levels)
+        assert limits.is_deeper(text.encode(), levels) == (height(value) > levels)
 
 
 @given(st.lists(st.sampled_from(["\0", "\\", "u0000", "x", "\\u0000", '"'])).map("".join), st.booleans())
@@ -149,8 +150,8 @@ def test_u_0000_is_found_in_metadata_and_its_spelling_is_not(text: str, as_name:
     metadata = json.dumps({text: 1} if as_name else {"a": [{"b": text}]})
     if "\0" in text:
         with pytest.raises(InvalidEvent, match=r"U\+0000"):
-            rules.refuse_nul([], metadata)
+            limits.refuse_nul([], metadata)
         with pytest.raises(InvalidEvent, match=r"U\+0000"):
-            rules.refuse_nul([None, 1, text])
+            limits.refuse_nul([None, 1, text])
     else:
-        rules.refuse_nul([None, 1, text], metadata)
+        limits.refuse_nul([None, 1, text], metadata)

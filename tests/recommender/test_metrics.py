@@ -188,12 +188,13 @@ def test_without_a_right_to_them_figures_stay_closed(get: Get, pipe: Pipeline, p
         ("127.0.0.1", {"host": ""}),
         ("127.0.0.1", {"authorization": "Bearer "}),
         ("127.0.0.1", {"x-read-key": "ts_read_" + "A" * 43}),
-        ("127.0.0.1", {"x-read-key": key_of(pipe, "default", "write")}),
         ("127.0.0.1", {"x-read-key": key_of(pipe, "default", revoked_at="2026-01-01")}),
     ]
     for host, headers in refused:
         answer = get(path, host, **headers)
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized"), headers
+    answer = get(path, "127.0.0.1", **{"x-read-key": key_of(pipe, "default", "write")})
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
     for name in ("localhost", "LOCALHOST:80", "127.0.0.1:8000", "[::1]:8000"):
         assert get(path, host=name).status_code == 200
 

@@ -38,11 +38,16 @@ def test_totals_and_backlog_are_what_happened(pipe: Pipeline) -> None:
     pipe.send(canonical(4))
     stream.open_lanes(pipe.redis, 3)
     pipe.accept(batch(n=1), batch(n=2), lane=2)
+    for _ in range(3):
+        pipe.rows("SELECT emit_platform_event('x')")
+    pipe.rows("SELECT mark_event_processed(event_id, 'failed') FROM get_pending_events(1), generate_series(1, 3)")
     found = scrape(pipe.settings)
     expected = {
         "tripstream_redis_up": 1,
         "tripstream_postgres_up": 1,
         "tripstream_backlog_batches": 2,
+        "tripstream_outbox_pending": 2,
+        "tripstream_outbox_failed": 1,
         "tripstream_events_stored_total default 0": 1,
         "tripstream_events_stored_total default 1": 2,
         "tripstream_events_duplicate_total default 1": 1,

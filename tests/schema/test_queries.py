@@ -26,6 +26,7 @@ HEADING = re.compile(r"-- name: (\w+)\n(.*)\n")
 SAMPLES = {
     "lane": 0, "events": 1, "sessions": 1, "accepted": 1, "stored": 1, "duplicate": 1, "days": 400, "limit": 10,
     "event_type_id": 1, "dead_letter_id": 1, "strict": True, "visitors": b"", "raw": b"", "key_hash": b"",
+    "metadata_bytes_max": 1,
     "batch_id": uid(4), "event_id": uid(1), "minute": uid(4), "hour": uid(4), "received_at": datetime.now(UTC),
     "since": datetime.now(UTC), "until": datetime.now(UTC), "starts": datetime.now(UTC), "ends": datetime.now(UTC),
 }  # fmt: skip
@@ -33,8 +34,10 @@ SAMPLES = {
 
 def test_each_prepares(owner: psycopg.Connection) -> None:
     owner.autocommit = True
-    for table in ("make_incoming", "make_stage"):
-        owner.execute(load("drain")[table])
+    tables = (("drain", "make_incoming"), ("drain", "make_stage"), ("agents", "make_changed"))
+    tables += (("mover", "make_moved"), ("mover", "make_spans"))
+    for consumer, table in tables:
+        owner.execute(load(consumer)[table])
     refused = {}
     for consumer, name in NAMED:
         text = load(consumer)[name]

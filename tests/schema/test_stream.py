@@ -192,3 +192,28 @@ def test_a_lane_makes_itself_known_with_its_first_entry_and_again_after_it_was_f
     assert stream.known_lanes(valkey, 2) == [0, 1]
     stream.append(valkey, 3, batch(canonical()))
     assert stream.known_lanes(valkey, 2) == [0, 1, 3]
+
+
+def test_a_waiting_batch_is_found_by_its_id_and_no_other_payload_is_moved(valkey: Redis) -> None:
+    for n in range(30):
+        fields = {"v": "1", "s": "default", "b": uid(4, n).bytes, "n": 1, "d": b"\xc1" * 500_000}
+        valkey.xadd(f"ev:{n % 2}", fields, id=f"{100_000 + n}-1")
+    before = valkey.info("stats")["total_net_output_bytes"]
+    found = [stream.find(valkey, [0, 1], uid(4, n), 100_000) for n in (0, 29, 30)]
+    assert [one and (one.entry_id, one.batch_id) for one in found] == [
+        ("100000-1", uid(4, 0)),
+        ("100029-1", uid(4, 29)),
+        None,
+    ]
+    assert [len(one.payload) for one in found if one] == [500_000] * 2
+    assert valkey.info("stats")["total_net_output_bytes"] - before < 1_100_000
+    assert stream.find(valkey, [0, 1], uid(4, 29), 89_000) is None
+
+
+def test_the_search_for_a_batch_ends_somewhere(valkey: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "_LOOKED_AT_MAX", 20)
+    monkeypatch.setattr(stream, "_LOOK_BYTES", 1)
+    for n in range(40):
+        valkey.xadd("ev:0", {"b": uid(4, n).bytes}, id=f"{100_000 + n}-1")
+    assert stream.find(valkey, [0], uid(4, 23), 100_000) is not None  # in the third look of eight
+    assert stream.find(valkey, [0], uid(4, 24), 100_000) is None

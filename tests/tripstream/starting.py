@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.tripstream.waiting import until
+from tripstream.children import command_line
 
 
 def free_port() -> int:
@@ -42,6 +43,11 @@ class Up:
                 env=self.environment,
             )
 
+    @property
+    def url(self) -> str:
+        """Where it serves."""
+        return f"http://127.0.0.1:{self.environment['TRIPSTREAM_PORT']}"
+
     def log(self) -> str:
         return self.path.read_text()
 
@@ -72,3 +78,8 @@ def descendants(pid: int) -> list[int]:
     while more := {child for child, parent in pairs if parent in found} - found:
         found |= more
     return sorted(found - {pid})
+
+
+def web_pids(one: Up) -> list[int]:
+    """Its web processes."""
+    return [pid for pid in descendants(one.process.pid) if " tripstream web " in command_line(pid)]

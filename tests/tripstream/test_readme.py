@@ -16,7 +16,9 @@ from schema import db
 from schema.settings import Settings
 from tests.ingest.serving import Server, serving
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+CLIENTS = (ROOT / "docs/clients.md").read_text()
 PATH = "/api/v2/recommendations"
 
 
@@ -55,7 +57,8 @@ def test_the_request_in_the_readme_brings_ten_trips_of_the_demo_catalogue(server
 
 def test_the_routes_that_the_readme_names_are_there(server: Server) -> None:
     paths = server.request("GET", "/openapi.json").json()["paths"].keys() | {"/docs"}
-    named = set(re.findall(r"(?<![A-Za-z_.])/(?:api|healthz|readyz|metrics|process-events|docs)[\w/-]*", README))
+    routes = r"(?<![A-Za-z_.])/(?:api|rpc|ingest-event|get-stats|healthz|readyz|metrics|process-events|docs)[\w/-]*"
+    named = set(re.findall(routes, README + CLIENTS))
     assert PATH in named
     assert {path for path in named if path not in paths} == set()
 

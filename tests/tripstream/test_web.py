@@ -18,9 +18,8 @@ from threading import Event
 import pytest
 
 from schema.settings import Settings
-from tests.tripstream.starting import Up, descendants
+from tests.tripstream.starting import Up, web_pids
 from tests.tripstream.waiting import gone, until
-from tripstream.children import command_line
 from tripstream.up import layers
 
 REFUSED, CUT, ANSWERED = "refused", "cut", "answered"
@@ -82,10 +81,6 @@ def knocking(one: Up) -> Iterator[Counter[str]]:
         finally:
             enough.set()
         client.result()
-
-
-def web_pids(one: Up) -> list[int]:
-    return [pid for pid in descendants(one.process.pid) if " tripstream web " in command_line(pid)]
 
 
 def stopped(pid: int) -> bool:

@@ -36,7 +36,9 @@ def test_the_first_tick_asks_for_a_drain_a_lane_and_for_each_chore(pipe: Pipelin
     assert queued(pipe, queue.DRAIN) == [("workers.jobs.drain_lane", 0), ("workers.jobs.drain_lane", 1)]
     assert queued(pipe) == [
         ("workers.jobs.run_chore", "mirror", "2026-01-02T12:00:00+00:00"),
+        ("workers.jobs.run_chore", "identities", "2026-01-02T12:00:05+00:00"),
         ("workers.jobs.run_chore", "rollup", "2026-01-02T12:00:00+00:00"),
+        ("workers.jobs.run_chore", "outbox", "2026-01-02T12:00:05+00:00"),
         ("workers.jobs.run_chore", "snapshot", "2026-01-02T12:00:00+00:00"),
         ("workers.jobs.run_chore", "prune", "2026-01-02T12:00:00+00:00"),
         ("workers.jobs.run_chore", "partitions", "2026-01-02T02:00:00+00:00"),
@@ -52,11 +54,12 @@ def test_nothing_is_asked_for_twice_also_not_by_a_second_clock(pipe: Pipeline) -
 
 def test_each_chore_comes_when_its_time_comes(pipe: Pipeline) -> None:
     tick(pipe)
-    assert tick(pipe, AT + timedelta(seconds=3)) == ["snapshot"]
-    assert tick(pipe, AT + timedelta(seconds=8)) == ["mirror"]
-    assert tick(pipe, AT + timedelta(seconds=53)) == ["mirror", "rollup", "snapshot"]
-    assert tick(pipe, AT + 15 * MINUTE) == ["mirror", "rollup", "snapshot", "prune"]
-    assert tick(pipe, AT + timedelta(hours=13, minutes=59)) == ["mirror", "rollup", "snapshot", "prune"]
+    often = ["identities", "rollup", "outbox", "snapshot"]
+    assert tick(pipe, AT + timedelta(seconds=3)) == ["identities", "outbox", "snapshot"]
+    assert tick(pipe, AT + timedelta(seconds=8)) == ["mirror", "identities", "outbox"]
+    assert tick(pipe, AT + timedelta(seconds=53)) == ["mirror", *often]
+    assert tick(pipe, AT + 15 * MINUTE) == ["mirror", *often, "prune"]
+    assert tick(pipe, AT + timedelta(hours=13, minutes=59)) == ["mirror", *often, "prune"]
     assert tick(pipe, AT + timedelta(hours=14)) == NAMES
     assert slots(pipe, "partitions")[-1] == datetime(2026, 1, 3, 2, tzinfo=UTC)
 

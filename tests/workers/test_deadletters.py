@@ -10,9 +10,9 @@ import pytest
 
 from schema import db
 from schema.errors import InvalidEvent, NotFound
-from schema.event import as_json
+from schema.event import Quarantined, as_json
 from schema.settings import Settings
-from tests.make import DAY, T0, asked, canonical, uid
+from tests.make import DAY, T0, asked, batch, canonical, uid
 from tests.workers.pipeline import ROBOT, Pipeline, meanwhile, until_blocked, visit
 from tripstream import site_commands
 from workers import deadletters
@@ -53,7 +53,7 @@ def receipt(pipe: Pipeline) -> tuple[int, ...]:
 
 def test_a_letter_is_listed_and_shown_as_the_event_it_was(pipe: Pipeline, letter: int) -> None:
     (listed,) = deadletters.listed(pipe.connection, None, None, 10)
-    expected = {"dead_letter_id": letter, "site_id": "default", "event_id": uid(1, 2), "events": 1, "sqlstate": "23514"}
+    expected = {"dead_letter_id": letter, "site_id": "default", "event_id": uid(1, 2), "events": 1, "sqlstate": "22003"}
     assert expected.items() <= listed.items()
     assert "trip_id" in listed["reason"]
     shown = deadletters.show(pipe.connection, letter)
@@ -187,7 +187,7 @@ def test_a_patch_that_does_not_fit_is_refused_and_changes_nothing(pipe: Pipeline
     wrong: tuple[tuple[dict[str, Any], str], ...] = (
         ({"trip_id": "seven"}, "int"),
         ({"tripid": 7}, "no such field: tripid"),
-        ({"event_type": None}, "str"),
+        ({"event_type": None}, "no event_type"),
         ({"event_id": "no"}, "UUID"),
         ({"site_id": "other"}, "no such field: site_id"),
     )
@@ -267,3 +267,20 @@ def test_a_patch_between_a_replays_reading_and_its_writing_is_not_lost(
         assert replay(pipe, letter) == [("dead", "it was patched just now: replay it again")]
     assert replay(pipe, letter) == [("replayed", "")]
     assert pipe.value("SELECT max(trip_id) FROM events") == 8
+
+
+def test_what_was_quarantined_is_a_letter_that_becomes_an_event_by_a_patch(pipe: Pipeline) -> None:
+    unfit = Quarantined(uid(1, 9), "invalid_time", "A time must be ISO 8601.", '{"timestamp": "yesterday"}', 1)
+    one = batch(canonical(1), n=1000, quarantined=[unfit])
+    pipe.accept(one)
+    pipe.drain()
+    assert receipt(pipe) == (2, 1, 0, 1)
+    (letter,) = deadletters.listed(pipe.connection, None, None, 10)
+    assert letter["reason"] == "invalid_time: A time must be ISO 8601."
+    number = letter["dead_letter_id"]
+    ((verdict, reason),) = replay(pipe, number)
+    assert verdict == "dead" and "no event_type" in reason
+    deadletters.patch(pipe.connection, number, {"event_type": "page_view"})
+    assert replay(pipe, number) == [("replayed", "")]
+    assert pipe.value("SELECT metadata->'sent'->>'timestamp' FROM events WHERE event_id = %s", uid(1, 9)) == "yesterday"
+    assert pipe.problems() == []

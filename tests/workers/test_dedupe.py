@@ -34,7 +34,10 @@ def click(n: int, **fields: Any) -> Any:
 
 
 def receipts(pipe: Pipeline) -> list[tuple[Any, ...]]:
-    return pipe.rows("SELECT accepted, stored, duplicate, dead, verdicts FROM batches ORDER BY batch_id")
+    """With verdicts, less the names of their events."""
+    rows = pipe.rows("SELECT accepted, stored, duplicate, dead, verdicts FROM batches ORDER BY batch_id")
+    named = ("event_id", "event_type")
+    return [(*row, told and [{k: v for k, v in one.items() if k not in named} for one in told]) for *row, told in rows]
 
 
 def duplicates(*at: int) -> list[dict[str, Any]]:

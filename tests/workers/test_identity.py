@@ -8,7 +8,8 @@ import pytest
 
 from tests.make import DAY, T0, batch, canonical, uid
 from tests.workers.pipeline import Pipeline, meanwhile, pipeline, until_blocked, visit
-from workers.resolve import Staged, link_visitors, moment
+from workers.identities import link_visitors
+from workers.resolve import Staged, moment
 
 
 def user_of(pipe: Pipeline, n: int) -> int | None:

@@ -13,7 +13,7 @@ from schema import stream
 from schema.event import as_json
 from tests.make import MICROSECOND, T0, batch, canonical, uid
 from tests.workers.pipeline import Pipeline
-from workers.drain import is_poison
+from workers.drain import Drain, is_poison
 
 # What gets past a dialect only by a mistake of ours, and what is wrong with it.
 POISON: dict[str, dict[str, Any]] = {
@@ -74,8 +74,9 @@ def test_a_bad_event_is_kept_with_its_reason_and_its_neighbours_are_stored(pipe:
         *letter, sqlstate, reason = pipe.row(LETTER, sent)
         assert letter == [bad.event_id, "default", 1, as_json(bad), shared, "dead", True], kind
         assert sqlstate is None or sqlstate[:2] in ("22", "23", "54"), kind
-        verdict = [{"index": 1, "verdict": "dead", "reason": reason}]
-        assert pipe.row(RECEIPT, sent) == (3, 2, 0, 1, verdict), kind
+        said = {"index": 1, "verdict": "dead", "reason": reason, "event_id": str(bad.event_id)}
+        *counts, (verdict,) = pipe.row(RECEIPT, sent)
+        assert (*counts, said | verdict) == (3, 2, 0, 1, verdict), kind
         reasons[kind] = reason
     assert [kind for kind, reason in reasons.items() if not reason or "\n" in reason or "curl/8" in reason] == []
     count = len(POISON)
@@ -200,3 +201,29 @@ def test_a_time_that_only_just_has_a_calendar_is_stored(pipe: Pipeline) -> None:
     last = 253_402_300_799 * MICROSECOND
     pipe.send(canonical(1, occurred_at=last), canonical(2, occurred_at=0), canonical(3, occurred_at=T0))
     assert pipe.value("SELECT count(*) FROM events") == 3
+
+
+def test_very_many_bad_events_hold_the_drain_no_longer_than_a_few_do(pipe: Pipeline) -> None:
+    bad = [canonical(n, utm='{"a": "\\u0000"}') for n in range(2, 3000)]
+    pipe.accept(batch(canonical(0), *bad[:2990], n=1), batch(canonical(1), *bad[2990:], n=2))
+    commits = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+    pipe.connection.execute("SELECT pg_stat_force_next_flush()")
+    before = pipe.value(commits)
+    assert pipe.drain() == 3000
+    pipe.connection.execute("SELECT pg_stat_force_next_flush()")
+    assert pipe.value(commits) - before < 100
+    assert pipe.value("SELECT count(*) FROM events") == 2
+    assert pipe.row("SELECT stored, dead FROM drained") == (2, 2998)
+
+
+def test_of_a_refusal_nobody_foresaw_a_batch_is_searched_a_few_hundred_times_at_most(pipe: Pipeline) -> None:
+    events = [canonical(n, metadata="{") if n % 2 else canonical(n) for n in range(1000)]
+    drain = Drain(pipe.connection, pipe.redis, 0, pipe.settings)
+    rehearse, rehearsals = drain._rehearse, []
+    drain._rehearse = lambda staged: (rehearsals.append(1), rehearse(staged))[1]  # type: ignore[method-assign]
+    pipe.accept(batch(*events, n=1))
+    assert drain.run_once() == 1000
+    assert len(rehearsals) < 500
+    stored, dead = pipe.row("SELECT stored, dead FROM drained")
+    assert (stored + dead, dead >= 500, stored > 50) == (1000, True, True)
+    assert pipe.problems() == []

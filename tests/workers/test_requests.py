@@ -29,7 +29,7 @@ def ids(pipe: Pipeline) -> list[Any]:
 
 
 def test_a_row_holds_what_was_asked_and_shown(pipe: Pipeline) -> None:
-    pipe.ask(asked(1, results=shown(90, 41, 40, propensity=0.5), relaxed_count=1))
+    pipe.ask(asked(1, results=shown(90, 41, 40, propensity=0.5), relaxed_count=1, user_agent="curl/8"))
     shown_as = [
         {"trip_id": 100 + n, "template_id": 10 + n, "position": n, "score": s, "is_relaxed": False, "propensity": 0.5}
         for n, s in ((1, 90), (2, 41), (3, 40))
@@ -38,7 +38,7 @@ def test_a_row_holds_what_was_asked_and_shown(pipe: Pipeline) -> None:
         *(uid(5, 1), "default", datetime(2026, 1, 1, 0, 0, 1, tzinfo=UTC), uid(2), uid(3)),
         {"selected_countries": ["IT"], "budget": "900.50"},
         *(["geography", "budget"], "focused_search", "rules", 1, shown_as),
-        *(2, 1, 2, 90, 57.0, 40, 1500, False),
+        *(2, 1, 2, 90, 57.0, 40, 1500, False, pipe.value("SELECT user_agent_id FROM user_agents")),
     )
 
 

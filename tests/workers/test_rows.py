@@ -63,7 +63,7 @@ def test_a_row_holds_every_field_that_the_event_had(pipe: Pipeline) -> None:
         "is_bot": False,
         "page_query": "?b=1",
         "user_role": None,
-        "user_tenure_days": None,
+        "user_tenure_days": 0,
         "user_id": pipe.value("SELECT user_id FROM users"),
     }
     assert {name: value for name, value in stored.items() if not name.endswith("_id") or name in expected} == expected
@@ -129,7 +129,7 @@ def test_types_beyond_the_limit_keep_their_name_in_the_metadata(
 def test_a_bot_is_stored_with_its_reason_and_counted_nowhere(pipe: Pipeline) -> None:
     pipe.send(canonical(1, event_type="click_trip", trip_id=7), user_agent=ROBOT)
     assert pipe.row("SELECT is_bot, user_id FROM events") == (True, None)
-    assert pipe.row("SELECT is_bot, bot_reason FROM user_agents") == (True, "spider: Googlebot")
+    assert pipe.row("SELECT is_bot, bot_reason FROM user_agents") == (True, "search-engine: Googlebot")
     for table in ("users", "identities", "sessions", "trip_interactions"):
         assert pipe.value(f"SELECT count(*) FROM {table}") == 0, table
     pipe.roll_up()
