@@ -139,7 +139,7 @@ def test_a_signal_while_starting_leaves_nothing(up: Callable[..., Up]) -> None:
     pid = int(next(iter(one.state.glob("pg*/postmaster.pid"))).read_text().split()[0])
     one.process.terminate()
     assert one.ends() in (0, 130)
-    assert gone(pid)
+    until(lambda: gone(pid), "Postgres, which was still starting, is gone")
 
 
 def test_after_kill_9_the_file_is_not_believed_and_up_starts_again(up: Callable[..., Up]) -> None:
