@@ -23,7 +23,7 @@ from ingest.gate import Gate
 from ingest.http import Answer, encode
 from ingest.large import LARGE, VALUE_BYTES, count_values, head
 from ingest.rates import spend
-from ingest.rules import Context, Parsed
+from ingest.rules import Context, Parsed, Rejection
 from schema import limits
 from schema.errors import InvalidEvent
 from schema.event import Event, Quarantined, derived_id, now
@@ -158,6 +158,25 @@ def read_each(items: Sequence[Any], read: Callable[[Any, int], Event], context: 
         except msgspec.ValidationError as error:
             quarantined.append(_quarantine(item, index, "invalid_field", str(error), context))
     return Parsed(events, [], quarantined)
+
+
+def read_one(read: Callable[[], Event], event_type: Any, context: Context, category: str | None = None) -> Parsed:
+    """The one event of a body, or its refusal, which these formats' clients read."""
+    try:
+        return Parsed([read()], [], category=category)
+    except InvalidEvent as refusal:
+        reason = refusal.code, refusal.message
+    except msgspec.ValidationError as error:
+        reason = "invalid_field", limits.told(error)
+    return Parsed([], [Rejection(0, *reason, rules.refused_type(event_type, context))])
+
+
+def refusal_of(done: Done) -> Answer | None:
+    """What is said where that event was refused."""
+    if not done.taken.rejected:
+        return None
+    refusal = done.taken.rejected[0]
+    return 400, encode({"code": refusal.code, "message": refusal.message})
 
 
 def as_id(context: Context, kind: str, value: Any) -> UUID | None:

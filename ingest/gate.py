@@ -23,14 +23,13 @@ from ingest.large import Turns
 from ingest.rates import Rates
 from ingest.rules import Context
 from ingest.tokens import Tokens
-from schema import registry
+from schema import addresses, registry
 from schema.errors import Busy, Forbidden, Unauthorized
 from schema.local import is_local
 from schema.registry import Registry, SiteRule
 from schema.settings import Settings
 
 _SAMPLE_SECONDS = 0.25
-_ADDRESS_MAX = 45  # characters of an address
 _REGISTRY_EVERY = 4  # samples: a change of the registry is in force within a second
 _TOO_MANY = "Too many requests at once. Send the same batch again."
 logger = logging.getLogger("tripstream.ingest")
@@ -193,19 +192,7 @@ async def durability(redis: Redis) -> str:
     return "fsync" if safe else "everysec" if found.get("appendfsync") != "no" else "memory"
 
 
-def ip_prefix(host: str) -> str | None:
-    """The address cut to /24 (IPv4) or /48 (IPv6): all of it that is ever queued, stored or logged."""
-    if len(host) > _ADDRESS_MAX:
-        return None
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return None
-    mapped = getattr(address, "ipv4_mapped", None) or address
-    return str(ipaddress.ip_network((mapped, 24 if mapped.version == 4 else 48), strict=False))
-
-
-peer_prefix = lru_cache(maxsize=65_536)(ip_prefix)  # of peers only: what bodies call an address may be 8 MiB of text
+peer_prefix = lru_cache(maxsize=65_536)(addresses.network)  # of peers only: texts in bodies may be 8 MiB long
 
 
 @lru_cache(maxsize=65_536)

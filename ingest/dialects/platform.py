@@ -12,13 +12,13 @@ from uuid import UUID
 import msgspec
 
 from ingest import rules
-from ingest.dialect import Dialect, Done, kept_id
+from ingest.dialect import Dialect, Done, kept_id, read_one, refusal_of
 from ingest.endpoint import decode
 from ingest.http import Answer, encode
-from ingest.rules import Context, Parsed, Rejection
-from schema import emitted, limits
+from ingest.rules import Context, Parsed
+from schema import emitted
 from schema.emitted import Emitted, Name
-from schema.errors import InvalidBody, InvalidEvent
+from schema.errors import InvalidBody
 from schema.event import Event, new_id
 
 
@@ -44,22 +44,13 @@ def read(raw: bytes) -> Any:
 
 def parse(root: dict[str, Any], context: Context) -> Parsed:
     """The event, or its refusal."""
-    try:
-        wire = msgspec.convert(root, PlatformEvent)
-        return Parsed([_event(wire, root, context)], [], category=wire.event_category)
-    except InvalidEvent as refusal:
-        reason = refusal.code, refusal.message
-    except msgspec.ValidationError as error:
-        reason = "invalid_field", limits.told(error)
-    return Parsed([], [Rejection(0, *reason, rules.refused_type(root.get("event_type"), context))])
+    category = root.get("event_category")
+    return read_one(lambda: _event(root, context), root.get("event_type"), context, category)
 
 
 def answer(done: Done) -> Answer:
     """The event's id, as PostgREST answers a function that returns one."""
-    if done.taken.rejected:
-        refusal = done.taken.rejected[0]
-        return 400, encode({"code": refusal.code, "message": refusal.message})
-    return 200, encode(done.said)
+    return refusal_of(done) or (200, encode(done.said))
 
 
 def say(_root: Any, parsed: Parsed) -> UUID | None:
@@ -71,7 +62,8 @@ def _is_prefixed(name: str) -> bool:
     return name.startswith("p_") and name.removeprefix("p_") in _FIELDS
 
 
-def _event(wire: PlatformEvent, root: dict[str, Any], context: Context) -> Event:
+def _event(root: dict[str, Any], context: Context) -> Event:
+    wire = msgspec.convert(root, PlatformEvent)
     if context.rule.strict:
         rules.check_type(wire.event_type, None, context)
     metadata = rules.with_unknown(wire, root)

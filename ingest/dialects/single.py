@@ -14,10 +14,10 @@ from msgspec import Meta
 from starlette.types import Scope
 
 from ingest import rules
-from ingest.dialect import Dialect, Done, Headers, kept_id
+from ingest.dialect import Dialect, Done, Headers, kept_id, read_one, refusal_of
 from ingest.dialects.native import Address, Code, Text
 from ingest.http import Answer, encode
-from ingest.rules import Context, Parsed, Rejection
+from ingest.rules import Context, Parsed
 from schema import limits
 from schema.errors import InvalidBody, InvalidEvent
 from schema.event import Event
@@ -60,21 +60,13 @@ def named(_: Scope, header: Headers, root: Any) -> dict[str, Any]:
 
 def parse(root: dict[str, Any], context: Context) -> Parsed:
     """The event, or its refusal."""
-    try:
-        return Parsed([_event(root, context)], [])
-    except InvalidEvent as refusal:
-        reason = refusal.code, refusal.message
-    except msgspec.ValidationError as error:
-        reason = "invalid_field", limits.told(error)
-    return Parsed([], [Rejection(0, *reason, rules.refused_type(root.get("event_type"), context))])
+    return read_one(lambda: _event(root, context), root.get("event_type"), context)
 
 
 def answer(done: Done) -> Answer:
     """What its clients look at."""
-    if done.taken.rejected:
-        refusal = done.taken.rejected[0]
-        return 400, encode({"code": refusal.code, "message": refusal.message})
-    return 202, encode(Queued(success=True, queued=True, response_time_ms=round(done.microseconds / 1000, 2)))
+    queued = Queued(success=True, queued=True, response_time_ms=round(done.microseconds / 1000, 2))
+    return refusal_of(done) or (202, encode(queued))
 
 
 def _event(root: dict[str, Any], context: Context) -> Event:
