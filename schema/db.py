@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, LiteralString
+from typing import Literal, LiteralString, NamedTuple
 
 import psycopg
+from psycopg import IsolationLevel
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 
@@ -20,12 +21,21 @@ from schema.settings import Settings
 Role = Literal["owner", "tripstream_writer", "tripstream_reader"]
 Connection = psycopg.Connection[TupleRow]
 
+
+class Scope(NamedTuple):
+    """Whose rows may be read: a site's, or of them those of the owner codes that are `auth_user_id`'s."""
+
+    site_id: str
+    auth_user_id: str | None = None
+
+
 # What every connection begins with, given its statements' limit and its role.
 SESSION: LiteralString = (
     "SELECT set_config('synchronous_commit', 'on', false), set_config('statement_timeout', %s, false),"
     " set_config('idle_in_transaction_session_timeout', '60s', false), set_config('TimeZone', 'UTC', false),"
     " set_config('role', %s, false)"
 )
+_SCOPE = "SELECT set_config('app.site_id', %s, true), set_config('app.auth_user_id', %s, true)"
 
 
 @contextmanager
@@ -43,6 +53,17 @@ def connect(
     with connection:
         _prepare(connection, role, statement_seconds_max)
         yield connection
+
+
+@contextmanager
+def reading(settings: Settings, scope: Scope, *, statement_seconds_max: int = 20) -> Iterator[Connection]:
+    """A read-only transaction that sees one moment, and of it what lies in `scope`. Raises StorageError."""
+    with connect(settings, "tripstream_reader", statement_seconds_max=statement_seconds_max) as connection:
+        connection.isolation_level = IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        with connection.transaction():
+            connection.execute(_SCOPE, (scope.site_id, scope.auth_user_id or ""))
+            yield connection
 
 
 def checked_url(settings: Settings) -> str:

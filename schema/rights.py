@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from starlette.requests import HTTPConnection
 
 from schema import db, sites
+from schema.db import Scope
 from schema.errors import Forbidden, Unauthorized
 from schema.local import is_local, names_this_machine
 from schema.settings import Settings
@@ -39,6 +40,11 @@ def site_of(settings: Settings, request: HTTPConnection) -> str:
     """The same, of a request."""
     host = request.client.host if request.client else None
     return readable_site(settings, request.headers, host, request.scope.get("http_version", ""))
+
+
+def scope_of(settings: Settings, request: HTTPConnection) -> Scope:
+    """Whose figures a request may see: its key's site."""
+    return Scope(site_of(settings, request))
 
 
 def sites_of(settings: Settings, request: HTTPConnection) -> str | None:
