@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -18,6 +18,9 @@ from rich.table import Table
 from schema import settings as config
 from schema.settings import Settings
 from tripstream.running import connect
+
+if TYPE_CHECKING:
+    from workers.verify import Report  # psycopg, datasketches
 
 app = typer.Typer()
 _TURNED_SHOWN = 20
@@ -86,6 +89,11 @@ def verify() -> None:
 
     with db.wrapped(), progress() as tell:
         report = verification.verify(_settings(), tell)
+    told(report)
+
+
+def told(report: Report) -> NoReturn:
+    """Print what a verification found, and end with its exit code."""
     _print("promise 3", [site._asdict() | {"residual": site.residual} for site in report.sites])
     for problem in report.problems:
         console.print(f"[red]differs[/] {problem}", highlight=False)
