@@ -53,6 +53,8 @@ class Pipeline(Collector):
                 outbox = status.outbox(connection)
                 marked, unmoved = status.marked(connection)
                 unfit = status.schema_warnings(connection)
+                chores = status.chores(connection)
+                age = status.figures_age(connection)
         except (TripstreamError, psycopg.Error):
             yield _gauge("tripstream_postgres_up", "Whether Postgres answers.", 0)
             return
@@ -62,6 +64,14 @@ class Pipeline(Collector):
         yield _gauge("tripstream_outbox_failed", "Emitted events that failed three times.", outbox.failed)
         yield _gauge("tripstream_identities_marked", "Identities whose events wait to be moved.", marked)
         yield _gauge("tripstream_identities_failed", "Those of them that could not be moved.", unmoved)
+        if age is not None:
+            yield _gauge("tripstream_figures_age_seconds", "Since when reports do not know what was stored.", age)
+        waiting = GaugeMetricFamily(
+            "tripstream_chore_waiting_seconds", "How long a chore's oldest tick waits to be done.", labels=["chore"]
+        )
+        for row in chores:
+            waiting.add_metric([row["chore"]], row["waiting_seconds"] or 0)
+        yield waiting
         for name, text in (
             ("stored", "Events stored."),
             ("duplicate", "Events that were stored before."),

@@ -127,13 +127,15 @@ def _held(connection: db.Connection) -> tuple[int, int]:
 
 
 @contextmanager
-def _program(settings: Settings, name: str, *arguments: str, **streams: object) -> Iterator[subprocess.Popen[bytes]]:
+def _program(
+    settings: Settings, name: str, *arguments: str, stdin: int | None = None, stdout: int | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """One of Postgres' programs on our database, its password not where `ps` shows it to everyone."""
     parts = conninfo_to_dict(db.checked_url(settings))
     password = parts.pop("password", None)
     environment = os.environ | ({"PGPASSWORD": str(password)} if password else {})
     argv = [str(binaries.postgres_client(name)), f"--dbname={make_conninfo('', **parts)}", *arguments]
-    with subprocess.Popen(argv, env=environment, stderr=subprocess.PIPE, **streams) as child:  # type: ignore[call-overload]
+    with subprocess.Popen(argv, env=environment, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE) as child:
         yield child
 
 
