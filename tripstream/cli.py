@@ -18,6 +18,7 @@ from tripstream import (
     evaluation_commands,
     figure_commands,
     identity_commands,
+    import_commands,
     replay_commands,
     run_commands,
     schema_commands,
@@ -88,5 +89,6 @@ for _commands in (
     app.add_typer(_commands.app)
 app.add_typer(site_commands.site, name="site")
 app.add_typer(identity_commands.identity, name="identity")
+app.add_typer(import_commands.imports, name="import")
 app.add_typer(site_commands.deadletters, name="deadletters")
 app.add_typer(schema_commands.schema, name="schema")

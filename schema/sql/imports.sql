@@ -1,0 +1,76 @@
+-- History from elsewhere: what was imported, and how it is taken back.
+
+-- name: begin
+-- A new import; the one under way where the same file was begun before.
+INSERT INTO imports (site_id, source, file_name, digest, first_at, last_at, rows)
+VALUES (%(site_id)s, %(source)s, %(file_name)s, %(digest)s, %(first_at)s, %(last_at)s, %(rows)s)
+ON CONFLICT (site_id, digest) WHERE undone_at IS NULL DO UPDATE SET file_name = excluded.file_name
+RETURNING import_id, finished_at
+
+-- name: site_exists
+-- No row where there is no such site.
+SELECT FROM sites WHERE site_id = %(site_id)s
+
+-- name: note_batches
+-- Before they are queued: what is stored can always be taken back.
+INSERT INTO import_batches (batch_id, import_id) SELECT unnest(%(batch_ids)s::uuid[]), %(import_id)s
+
+-- name: finish
+-- All of it is queued, or in place.
+UPDATE imports SET finished_at = now() WHERE import_id = %(import_id)s
+
+-- name: listed
+-- Every import, with how many of its events are stored.
+SELECT i.import_id, site_id, source, file_name, rows, coalesce(sum(b.stored), 0)::bigint AS stored,
+    first_at::date AS first, last_at::date AS last, i.began_at, i.finished_at, i.undone_at
+FROM imports AS i LEFT JOIN import_batches USING (import_id) LEFT JOIN batches AS b USING (site_id, batch_id)
+GROUP BY i.import_id ORDER BY i.import_id
+
+-- name: one
+-- One that was not undone.
+SELECT site_id, source, first_at, last_at, floor_before FROM imports
+WHERE import_id = %(import_id)s AND undone_at IS NULL
+
+-- name: undrained
+-- How many of its batches are not drained yet. A batch that was never queued has no entry to wait for.
+SELECT batch_id FROM import_batches LEFT JOIN batches USING (batch_id)
+WHERE import_id = %(import_id)s AND batches.batch_id IS NULL
+
+-- name: take_events
+-- Its events, out of the tables, and their ids out of the ledger. Returns how many, and whose they were.
+WITH gone AS (
+    DELETE FROM events
+    WHERE site_id = %(site_id)s AND occurred_at BETWEEN %(first_at)s AND %(last_at)s
+        AND batch_id IN (SELECT batch_id FROM import_batches WHERE import_id = %(import_id)s)
+    RETURNING site_id, event_id, occurred_at, anonymous_id
+), forgotten AS (
+    DELETE FROM event_ids USING gone WHERE (event_ids.site_id, event_ids.event_id) = (gone.site_id, gone.event_id)
+), hours AS (
+    INSERT INTO dirty_hours SELECT DISTINCT site_id, date_trunc('hour', occurred_at, 'UTC') FROM gone
+), days AS (
+    INSERT INTO dirty_days SELECT DISTINCT site_id, (occurred_at AT TIME ZONE time_zone)::date
+    FROM gone JOIN sites USING (site_id)
+)
+SELECT count(*), array_agg(DISTINCT anonymous_id::text) FROM gone
+
+-- name: forget_visitors
+-- Those of them of whom no event is left, after counters were computed anew.
+DELETE FROM identities AS i
+WHERE site_id = %(site_id)s AND kind = 'anonymous' AND value = ANY(%(visitors)s) AND linked_by = 'first_seen'
+    AND NOT EXISTS (SELECT FROM users AS u WHERE u.user_id = i.user_id)
+
+-- name: settle
+-- Its receipts say that what was stored was discarded; so do the totals, in the lane of replays.
+WITH settled AS (
+    UPDATE batches SET stored = 0, discarded = discarded + stored
+    WHERE batch_id IN (SELECT batch_id FROM import_batches WHERE import_id = %(import_id)s) AND stored > 0
+    RETURNING site_id, (SELECT b.stored FROM batches AS b WHERE b.batch_id = batches.batch_id) AS stored
+)
+INSERT INTO drained AS d (site_id, lane, stored, discarded, updated_at)
+SELECT site_id, %(lane)s, -sum(stored), sum(stored), now() FROM settled GROUP BY site_id
+ON CONFLICT (site_id, lane) DO UPDATE SET stored = d.stored + excluded.stored,
+    discarded = d.discarded + excluded.discarded, updated_at = excluded.updated_at
+
+-- name: undone
+-- It may be imported again.
+UPDATE imports SET undone_at = now() WHERE import_id = %(import_id)s
