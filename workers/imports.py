@@ -122,10 +122,15 @@ def listed(connection: Connection) -> list[dict[str, Any]]:
 
 
 def undo(settings: Settings, import_id: int, progress: derive.Progress) -> int:
-    """Take an import back: its events, what they made known, and their share of every figure. Returns how many events
-    went. Raises NotFound, or InvalidRequest while some of it is still queued. Cut short, it is done again."""
+    """Take an import back: its events, what they made known, and their share of every figure; or its days. Returns how
+    many went. Raises NotFound, or InvalidRequest while some of it is still queued. Cut short, it is done again."""
     with verify.standstill(settings, role="owner") as (connection, redis, lanes):
         one = _one(connection, import_id)
+        if one["source"] == plausible.SOURCE:
+            with connection.transaction():
+                days = imported_days.take_out(connection, one)
+                connection.execute(_SQL["undone"], {"import_id": import_id})
+            return days
         queued = _queued(connection, redis, lanes, import_id)
         if queued:
             raise InvalidRequest(f"{queued} batches of this import are still queued: let them be drained first.")

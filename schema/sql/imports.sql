@@ -74,3 +74,65 @@ ON CONFLICT (site_id, lane) DO UPDATE SET stored = d.stored + excluded.stored,
 -- name: undone
 -- It may be imported again.
 UPDATE imports SET undone_at = now() WHERE import_id = %(import_id)s
+
+-- name: first_own_day
+-- The site's first day with something of its own; none where it has nothing yet.
+SELECT least(
+    (SELECT (min(occurred_at) AT TIME ZONE time_zone)::date FROM events AS e WHERE e.site_id = s.site_id),
+    (SELECT (min(requested_at) AT TIME ZONE time_zone)::date FROM recommendation_requests AS r WHERE r.site_id = s.site_id)
+) FROM sites AS s WHERE site_id = %(site_id)s
+
+-- name: days_there
+-- Days of a span that have figures already.
+SELECT count(*), min(date) FROM daily_stats WHERE site_id = %(site_id)s AND date BETWEEN %(first)s AND %(last)s
+
+-- name: put_stats
+-- A day as a whole.
+INSERT INTO daily_stats (site_id, date, total_views, unique_users, path_stats, visitors)
+VALUES (%(site_id)s, %(date)s, %(page_views)s, %(visitors)s, %(paths)s, %(sketch)s)
+
+-- name: put_sessions
+-- What its sessions were.
+INSERT INTO daily_sessions (site_id, date, sessions, bounces, page_views, events, length_ms, length_ms_histogram)
+VALUES (%(site_id)s, %(date)s, %(sessions)s, %(bounces)s, %(page_views)s, %(events)s, %(length_ms)s, %(histogram)s)
+
+-- name: put_events
+-- One type's figures of a day.
+INSERT INTO daily_events (site_id, date, event_type_id, events, sessions, visitors)
+SELECT %(site_id)s, %(date)s, event_type_id, %(events)s, %(sessions)s, %(sketch)s
+FROM event_types WHERE event_type = %(event_type)s
+
+-- name: know_types
+-- Types that nobody sent here yet.
+INSERT INTO event_types (event_type) SELECT unnest(%(types)s::text[]) ON CONFLICT DO NOTHING
+
+-- name: put_dimensions
+-- All of a day's values.
+INSERT INTO daily_dimensions (site_id, date, dimension, value, events, page_views, sessions)
+SELECT %(site_id)s, %(date)s, dimension, value, page_views, page_views, sessions
+FROM unnest(%(dimensions)s::text[], %(values)s::text[], %(page_views)s::bigint[], %(sessions)s::bigint[])
+    AS v (dimension, value, page_views, sessions)
+
+-- name: close_days
+-- Days before this one are as they will ever be; the import remembers which one it was before.
+WITH before AS (SELECT floor FROM floors WHERE site_id = %(site_id)s),
+raised AS (
+    INSERT INTO floors AS f (site_id, floor, floor_at, closed, closed_hour)
+    SELECT site_id, %(floor)s::date, day_starts(%(floor)s::date, time_zone), %(floor)s::date,
+        date_trunc('hour', day_starts(%(floor)s::date, time_zone), 'UTC')
+    FROM sites WHERE site_id = %(site_id)s
+    ON CONFLICT (site_id) DO UPDATE SET floor = excluded.floor, floor_at = excluded.floor_at,
+        closed = excluded.closed, closed_hour = excluded.closed_hour
+    WHERE f.floor < excluded.floor)
+UPDATE imports SET floor_before = (SELECT floor FROM before) WHERE import_id = %(import_id)s
+
+-- name: open_days
+-- The same taken back, unless more days were closed since.
+WITH back AS (
+    UPDATE floors SET floor = %(floor_before)s::date, closed = %(floor_before)s::date,
+        floor_at = day_starts(%(floor_before)s::date, time_zone),
+        closed_hour = date_trunc('hour', day_starts(%(floor_before)s::date, time_zone), 'UTC')
+    FROM sites
+    WHERE floors.site_id = %(site_id)s AND sites.site_id = floors.site_id AND floor = %(floor)s
+        AND %(floor_before)s::date IS NOT NULL)
+DELETE FROM floors WHERE site_id = %(site_id)s AND floor = %(floor)s AND %(floor_before)s::date IS NULL
