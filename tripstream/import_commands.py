@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +18,7 @@ from tripstream.figure_commands import _print, console, progress
 from tripstream.running import connect
 
 if TYPE_CHECKING:
-    from workers.imports import Preview
+    from workers.imported_events import Preview
 
 imports = typer.Typer(help="History from elsewhere.", no_args_is_help=True)
 Site = Annotated[str, typer.Option(help="Whose history it is.")]
@@ -28,20 +29,45 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only look, and say what
 def umami(
     file: Annotated[Path, typer.Argument(help="Umami's export: website_event.csv, or the zip that it is in.")],
     site: Site = "default",
+    since: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Leave out what was before (UTC).")
+    ] = None,
     dry_run: DryRun = False,
 ) -> None:
     """Bring Umami's events, all of them or none."""
     from schema.event import now
-    from workers import imports as importing
+    from workers import imported_events as importing
 
     settings, at = _settings(), now()
     with _wrapped():
-        _told(importing.preview(settings, file, site, at))
+        _told(importing.preview(settings, file, site, at, since))
         if dry_run:
             console.print("nothing was imported: this was a dry run")
             return
-        done = importing.run(settings, file, site, at)
+        done = importing.run(settings, file, site, at, since)
     console.print(f"import {done.import_id}: {done.events} events are queued; the workers store them")
+
+
+@imports.command("plausible")
+def plausible(
+    file: Annotated[Path, typer.Argument(help="The zip that Plausible exports.")],
+    site: Site = "default",
+    dry_run: DryRun = False,
+) -> None:
+    """Bring Plausible's days, as far as the site has none of its own, all of them or none. They are closed days."""
+    from workers import imported_days
+
+    settings = _settings()
+    with _wrapped():
+        if dry_run:
+            found = imported_days.preview(settings, file, site)
+        else:
+            import_id, found = imported_days.run(settings, file, site)
+    first, last = found.days[0].date, found.days[-1].date
+    console.print(f"{len(found.days)} days, {first} to {last}, with {found.page_views} page views")
+    if found.left_out:
+        console.print(f"{found.left_out} later days are left out: the site has figures of its own by then")
+    console.print("nothing was imported: this was a dry run" if dry_run else f"import {import_id} is in place")
 
 
 @imports.command("list")
@@ -57,11 +83,19 @@ def listing() -> None:
 @imports.command("undo")
 def undo(import_id: Annotated[int, typer.Argument(help="Its number: see `tripstream import list`.")]) -> None:
     """Take an import back, with its share of every figure. Draining waits meanwhile."""
-    from workers import imports as importing
+    from schema import db
+    from workers import imported_days, imported_events, imports, plausible
 
-    with _wrapped(), progress() as tell:
-        events = importing.undo(_settings(), import_id, tell)
-    console.print(f"import {import_id} is undone: {events} events were removed")
+    settings = _settings()
+    with _wrapped(), db.connect(settings) as connection:
+        one = imports.one(connection, import_id)
+    with _wrapped():
+        if one.source == plausible.SOURCE:
+            gone = f"{imported_days.take_back(settings, import_id)} days"
+        else:
+            with progress() as tell:
+                gone = f"{imported_events.take_back(settings, import_id, tell)} events"
+    console.print(f"import {import_id} is undone: {gone} were removed")
 
 
 def _told(found: Preview) -> None:

@@ -20,6 +20,7 @@ from schema.settings import Settings
 from schema.sql import load
 from workers import imports, plausible, rollup
 from workers.daily import DAILY
+from workers.imports import Import
 from workers.plausible import Day
 
 _SQL = load("imports")
@@ -62,24 +63,36 @@ def run(settings: Settings, path: Path, site_id: str) -> tuple[int, Preview]:
         connection.execute(_SQL["know_types"], {"types": sorted(types)})
         for day in found.days:
             _put(connection, site_id, day)
-        rollup.merge(connection, site_id, [day.date for day in found.days])
+        rollup.merge(connection, [(site_id, day.date) for day in found.days])
         closed = {"site_id": site_id, "floor": last + timedelta(days=1), "import_id": import_id}
         connection.execute(_SQL["close_days"], closed)
         imports.finish(connection, import_id)
     return import_id, found
 
 
-def take_out(connection: Connection, one: dict[str, Any]) -> int:
-    """Take the days of an import out again, inside the caller's transaction. Returns how many there were."""
-    site_id, first, last = one["site_id"], one["first_at"].date(), one["last_at"].date()
-    connection.execute(_HOLD)
+def take_back(settings: Settings, import_id: int) -> int:
+    """Take the days of an import out again. Returns how many there were. Raises NotFound."""
+    with (
+        db.connect(settings, statement_seconds_max=240) as connection,
+        rollup.alone(connection),
+        connection.transaction(),
+    ):
+        one = imports.one(connection, import_id)
+        connection.execute(_HOLD)
+        gone = _take_out(connection, one)
+        imports.undone(connection, import_id)
+    return gone
+
+
+def _take_out(connection: Connection, one: Import) -> int:
+    site_id, first, last = one.site_id, one.first_at.date(), one.last_at.date()
     gone = 0
     for table in _TABLES:
         query = sql.SQL("DELETE FROM {} WHERE site_id = %s AND date BETWEEN %s AND %s").format(sql.Identifier(table))
         removed = connection.execute(query, (site_id, first, last)).rowcount
         gone = removed if table == "daily_stats" else gone
-    rollup.merge(connection, site_id, [first + timedelta(days=n) for n in range((last - first).days + 1)])
-    floors = {"floor": last + timedelta(days=1), "floor_before": one["floor_before"]}
+    rollup.merge(connection, [(site_id, first + timedelta(days=n)) for n in range((last - first).days + 1)])
+    floors = {"floor": last + timedelta(days=1), "floor_before": one.floor_before}
     connection.execute(_SQL["open_days"], {"site_id": site_id, **floors})
     return gone
 
@@ -103,10 +116,15 @@ def _those_that_fit(connection: Connection, days: list[Day], path: Path, site_id
 def _put(connection: Connection, site_id: str, day: Day) -> None:
     base: dict[str, Any] = {"site_id": site_id, "date": day.date}
     everybody = day.sketch_of(day.visitors)
-    stats = {"visitors": day.visitors, "page_views": day.page_views, "paths": Jsonb(day.paths), "sketch": everybody}
+    stats = {"unique_users": day.visitors, "page_views": day.page_views, "paths": Jsonb(day.paths), "sketch": everybody}
     connection.execute(_SQL["put_stats"], base | stats)
     own = sum(events for events, _ in day.events.values())
-    sessions = {"sessions": day.sessions, "bounces": day.bounces, "page_views": day.page_views, "length_ms": day.length_ms}
+    sessions = {
+        "sessions": day.sessions,
+        "bounces": day.bounces,
+        "page_views": day.page_views,
+        "length_ms": day.length_ms,
+    }
     more = {"events": day.page_views + own, "histogram": day.length_histogram}
     connection.execute(_SQL["put_sessions"], base | sessions | more)
     types = {name: (events, min(visitors, day.visitors)) for name, (events, visitors) in day.events.items()}

@@ -138,6 +138,7 @@ def alone(connection: Connection) -> Iterator[None]:
 def roll(connection: Connection, progress: Callable[[int, int], None], most: int | None = None) -> Rolled:
     """The work itself, inside the caller's transaction: at most so many hours and days of each family, then the weeks
     and months of those days."""
+    connection.execute(load("retention")["forget_closed"])
     claimed = {family: _claim(connection, family, most) for family in (HOURS, DAYS, REQUEST_DAYS)}
     if claimed[DAYS]:
         daily.prepare(connection)
@@ -145,10 +146,7 @@ def roll(connection: Connection, progress: Callable[[int, int], None], most: int
     for done, (family, bucket) in enumerate(work):
         _compute(connection, family, bucket)
         progress(done + 1, len(work))
-    days = claimed[DAYS]
-    for span in SPANS:
-        for site_id, starts in sorted({(day["site_id"], span.starts(day["bucket"])) for day in days}):
-            _merge(connection, span, {"site_id": site_id, "starts": starts, "ends": span.ends(starts)})
+    merge(connection, [(day["site_id"], day["bucket"]) for day in claimed[DAYS]])
     return Rolled(*map(len, claimed.values()))
 
 
@@ -162,6 +160,14 @@ def _compute(connection: Connection, family: Family, bucket: Bucket) -> None:
     connection.execute(_SQL[family.clear], bucket)
     for figures in family.figures(connection, bucket):
         connection.execute(_SQL[family.add], bucket | figures)
+
+
+def merge(connection: Connection, days: Iterable[tuple[str, date]]) -> None:
+    """Bring the weeks and months that these days of sites lie in to what their days say."""
+    days = list(days)
+    for span in SPANS:
+        for site_id, starts in sorted({(site_id, span.starts(day)) for site_id, day in days}):
+            _merge(connection, span, {"site_id": site_id, "starts": starts, "ends": span.ends(starts)})
 
 
 def _merge(connection: Connection, span: Span, bounds: dict[str, Any]) -> None:

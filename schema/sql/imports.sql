@@ -28,13 +28,17 @@ GROUP BY i.import_id ORDER BY i.import_id
 
 -- name: one
 -- One that was not undone.
-SELECT site_id, source, first_at, last_at, floor_before FROM imports
+SELECT import_id, site_id, source, first_at, last_at, floor_before FROM imports
 WHERE import_id = %(import_id)s AND undone_at IS NULL
 
 -- name: undrained
 -- How many of its batches are not drained yet. A batch that was never queued has no entry to wait for.
 SELECT batch_id FROM import_batches LEFT JOIN batches USING (batch_id)
 WHERE import_id = %(import_id)s AND batches.batch_id IS NULL
+
+-- name: is_folded
+-- A row where the site's floor lies above some of it.
+SELECT FROM floors WHERE site_id = %(site_id)s AND floor_at > %(first_at)s
 
 -- name: take_events
 -- Its events, out of the tables, and their ids out of the ledger. Returns how many, and whose they were.
@@ -56,7 +60,7 @@ SELECT count(*), array_agg(DISTINCT anonymous_id::text) FROM gone
 -- name: forget_visitors
 -- Those of them of whom no event is left, after counters were computed anew.
 DELETE FROM identities AS i
-WHERE site_id = %(site_id)s AND kind = 'anonymous' AND value = ANY(%(visitors)s) AND linked_by = 'first_seen'
+WHERE site_id = %(site_id)s AND kind = 'anonymous' AND value = ANY(%(visitors)s::text[]) AND linked_by = 'first_seen'
     AND NOT EXISTS (SELECT FROM users AS u WHERE u.user_id = i.user_id)
 
 -- name: settle
@@ -75,6 +79,10 @@ ON CONFLICT (site_id, lane) DO UPDATE SET stored = d.stored + excluded.stored,
 -- It may be imported again.
 UPDATE imports SET undone_at = now() WHERE import_id = %(import_id)s
 
+-- name: floor
+-- When the site's first day begins that can still change, and which it is.
+SELECT floor_at, floor FROM floors WHERE site_id = %(site_id)s
+
 -- name: first_own_day
 -- The site's first day with something of its own; none where it has nothing yet.
 SELECT least(
@@ -89,7 +97,7 @@ SELECT count(*), min(date) FROM daily_stats WHERE site_id = %(site_id)s AND date
 -- name: put_stats
 -- A day as a whole.
 INSERT INTO daily_stats (site_id, date, total_views, unique_users, path_stats, visitors)
-VALUES (%(site_id)s, %(date)s, %(page_views)s, %(visitors)s, %(paths)s, %(sketch)s)
+VALUES (%(site_id)s, %(date)s, %(page_views)s, %(unique_users)s, %(paths)s, %(sketch)s)
 
 -- name: put_sessions
 -- What its sessions were.

@@ -16,7 +16,7 @@ from schema.errors import BadRows, ConfigError, InvalidRequest, NotFound
 from schema.settings import Settings
 from tests.make import DAY, T0, canonical
 from tests.workers.pipeline import Pipeline
-from workers import imports, umami, upkeep
+from workers import imported_events, imports, umami, upkeep
 
 NOW = T0 + 30 * DAY
 COLUMNS = (
@@ -46,9 +46,9 @@ def export(path: Path, *rows: dict[str, Any]) -> Path:
     return path
 
 
-def bring(pipe: Pipeline, path: Path) -> imports.Imported:
+def bring(pipe: Pipeline, path: Path) -> imported_events.Imported:
     """Import and drain."""
-    done = imports.run(pipe.settings, path, "default", NOW)
+    done = imported_events.run(pipe.settings, path, "default", NOW)
     for lane in range(pipe.settings.lanes):
         pipe.drain(lane)
     return done
@@ -80,7 +80,7 @@ def test_the_zip_that_the_export_comes_in_is_read_as_it_is(pipe: Pipeline, tmp_p
 
 def test_a_dry_run_counts_and_brings_nothing(pipe: Pipeline, tmp_path: Path) -> None:
     path = export(tmp_path / "u.csv", row(0), row(4), row(5, event_type="2", event_name="x"))
-    found = imports.preview(pipe.settings, path, "default", NOW)
+    found = imported_events.preview(pipe.settings, path, "default", NOW)
     assert (found.rows, found.visitors, found.types) == (3, 2, {"page_view": 2, "x": 1})
     assert (f"{found.first:%H:%M}", f"{found.last:%H:%M}") == ("00:00", "00:05")
     assert pipe.rows("SELECT FROM imports") == []
@@ -106,24 +106,24 @@ def test_a_bad_row_is_named_and_nothing_is_imported(
 ) -> None:
     path = export(tmp_path / "u.csv", row(0), row(1, **said), row(2))
     with pytest.raises(BadRows, match=rf"line 3: .*{why}"):
-        imports.run(pipe.settings, path, "default", NOW)
+        imported_events.run(pipe.settings, path, "default", NOW)
     assert pipe.rows("SELECT FROM imports") == []
 
 
 def test_what_is_no_export_is_told_apart(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ConfigError, match="no column created_at, event_type, session_id, url_path"):
-        imports.preview(settings, tmp_path / "other.csv", "default", NOW)
+        imported_events.preview(settings, tmp_path / "other.csv", "default", NOW)
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as pack:
         pack.writestr("x.csv", "")
     with pytest.raises(ConfigError, match=r"no website_event\.csv"):
-        imports.preview(settings, tmp_path / "other.zip", "default", NOW)
+        imported_events.preview(settings, tmp_path / "other.zip", "default", NOW)
     with pytest.raises(ConfigError, match="cannot be read"):
-        imports.preview(settings, tmp_path / "nowhere.csv", "default", NOW)
+        imported_events.preview(settings, tmp_path / "nowhere.csv", "default", NOW)
     with pytest.raises(InvalidRequest, match="holds no events"):
-        imports.preview(settings, export(tmp_path / "empty.csv"), "default", NOW)
+        imported_events.preview(settings, export(tmp_path / "empty.csv"), "default", NOW)
     with pytest.raises(NotFound, match="no site nobody"):
-        imports.preview(settings, export(tmp_path / "empty.csv"), "nobody", NOW)
+        imported_events.preview(settings, export(tmp_path / "empty.csv"), "nobody", NOW)
 
 
 def test_rows_of_another_length_than_the_header_are_bad(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_file_imported_again_is_refused_and_a_longer_one_adds_what_is_new(pipe
     first = export(tmp_path / "a.csv", row(0), row(1))
     bring(pipe, first)
     with pytest.raises(InvalidRequest, match="imported before, as number 1"):
-        imports.run(pipe.settings, first, "default", NOW)
+        imported_events.run(pipe.settings, first, "default", NOW)
     bring(pipe, export(tmp_path / "b.csv", row(0), row(1), row(2)))
     assert pipe.value("SELECT count(*) FROM events") == 3
     assert [one["stored"] for one in imports.listed(pipe.connection)] == [2, 1]
@@ -147,13 +147,13 @@ def test_an_import_cut_short_is_finished_by_importing_again(
     pipe: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = export(tmp_path / "u.csv", *(row(n) for n in range(350)))
-    monkeypatch.setattr(imports, "_AT_ONCE", 2)
+    monkeypatch.setattr(imported_events, "_AT_ONCE", 2)
 
     def cut(queued: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        imports.run(pipe.settings, path, "default", NOW, cut)
+        imported_events.run(pipe.settings, path, "default", NOW, told=cut)
     for lane in range(pipe.settings.lanes):
         pipe.drain(lane)
     assert 0 < pipe.value("SELECT count(*) FROM events") < 350
@@ -173,17 +173,17 @@ def test_an_import_that_is_undone_leaves_nothing_of_it(pipe: Pipeline, tmp_path:
     done = bring(pipe, path)
     pipe.roll_up()
     assert pipe.value("SELECT count(*) FROM events") == 302
-    assert imports.undo(pipe.settings, done.import_id, lambda *_: None) == 300
+    assert imported_events.take_back(pipe.settings, done.import_id, lambda *_: None) == 300
     assert pipe.value("SELECT count(*) FROM events") == 2
     assert pipe.problems() == []
     assert {name: pipe.rows(f"SELECT t::text FROM {name} AS t ORDER BY 1") for name in tables} == before
     with pytest.raises(NotFound, match="no import 1"):
-        imports.undo(pipe.settings, done.import_id, lambda *_: None)
+        imported_events.take_back(pipe.settings, done.import_id, lambda *_: None)
     assert bring(pipe, path).import_id == 2
     assert pipe.value("SELECT count(*) FROM events") == 302
 
 
 def test_what_is_still_queued_is_not_undone(pipe: Pipeline, tmp_path: Path) -> None:
-    done = imports.run(pipe.settings, export(tmp_path / "u.csv", row(1)), "default", NOW)
+    done = imported_events.run(pipe.settings, export(tmp_path / "u.csv", row(1)), "default", NOW)
     with pytest.raises(InvalidRequest, match="1 batches of this import are still queued"):
-        imports.undo(pipe.settings, done.import_id, lambda *_: None)
+        imported_events.take_back(pipe.settings, done.import_id, lambda *_: None)
