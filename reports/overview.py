@@ -72,9 +72,8 @@ def overview(connection: Connection, span: Span) -> Overview:
 def totals(connection: Connection, span: Span) -> Totals:
     """One span's figures."""
     events: dict[str, int] = dict(connection.execute(_SQL["types"], span.bounds).fetchall())
-    days = [sessions.Row(*row) for row in connection.execute(_SQL["sessions"], span.bounds)]
     return Totals(
-        **dict(sessions.of(days)),
+        **dict(sessions.of(sessions.read(connection, span))),
         visitors=visitors.count(connection, span),
         events=sum(events.values()),
         **{name: sum(events.get(one, 0) for one in types) for name, types in _COUNTED.items()},

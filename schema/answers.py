@@ -49,6 +49,15 @@ class SpanAnswer(Answer):
     end: date
 
 
+class Listed(SpanAnswer):
+    """Part of a list: `total` is the number of all its rows, of which so many were passed over."""
+
+    tables: ClassVar[tuple[str, ...]] = ("rows",)
+
+    total: int
+    offset: int
+
+
 class WrongField(BaseModel):
     """One parameter and what is wrong with it."""
 
@@ -84,6 +93,8 @@ def reply(request: Request, answer: Answer, asked: Format | None = None, name: s
         "vary": "accept, authorization, x-read-key, apikey",
         "x-is-moving": str(answer.is_moving).lower(),
     }
+    if isinstance(answer, Listed):
+        headers["x-total"] = str(answer.total)
     if answer.as_of is not None:
         headers["x-as-of"] = answer.as_of.isoformat()
     if has(request.headers.get("if-none-match", ""), tag):

@@ -2,49 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
-from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
-import httpx
 import pytest
-from fastapi.exceptions import RequestValidationError
 
-from ingest.app import Ingest
-from reports.figures_routes import add_figures_routes
 from schema import answers, sheet, sketch
-from schema.errors import InvalidRequest
-from schema.registry import key_hash, new_key
-from schema.settings import Settings
+from tests.reports.asking import STRANGER, Get, key_of
 from tests.workers.pipeline import Pipeline
-from tripstream.app import _answer_invalid, _answer_validation
 
-NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 PATH = "/api/stats/overview"
-Get = Callable[..., httpx.Response]
-
-
-@pytest.fixture
-def get(settings: Settings) -> Get:
-    """Asks at noon of 2026-01-10."""
-    app = Ingest(settings)
-    add_figures_routes(app, settings, lambda: NOW)
-    app.add_exception_handler(RequestValidationError, _answer_validation)
-    app.add_exception_handler(InvalidRequest, _answer_invalid)
-
-    async def ask(path: str, host: str, headers: dict[str, str]) -> httpx.Response:
-        transport = httpx.ASGITransport(app, client=(host, 50_000))
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as client:
-            return await client.get(path, headers=headers)
-
-    return lambda path, host="127.0.0.1", /, **headers: asyncio.run(ask(path, host, headers))
 
 
 def fill(pipe: Pipeline, day: str, views: int, site_id: str = "default") -> None:
     """So many page views of one visitor on a day, as its rollup writes them."""
+    pipe.connection.execute(
+        "INSERT INTO daily_stats VALUES (%s, %s, %s, 1, '{}', %s)", (site_id, day, views, sketch.of(["v"]))
+    )
     pipe.connection.execute(
         "INSERT INTO daily_events SELECT %s, %s, event_type_id, %s, 1, %s FROM event_types"
         " WHERE event_type = 'page_view'",
@@ -144,7 +119,7 @@ def test_figures_come_as_csv_where_they_are_asked_for_so(pipe: Pipeline, get: Ge
     fill(pipe, "2026-01-10", 7)
     found = get(f"{PATH}?days=1&format=csv", accept="application/json")
     assert found.headers["content-type"] == "text/csv; charset=utf-8"
-    assert found.headers["content-disposition"] == 'attachment; filename="overview.csv"'
+    assert found.headers["content-disposition"] == 'attachment; filename="overview-default-2026-01-10-2026-01-10.csv"'
     (row,) = csv.DictReader(io.StringIO(found.text))
     assert (row["siteId"], row["start"], row["current.pageViews"]) == ("default", "2026-01-10", "7")
     assert (row["current.bounceRate"], row["current.seconds.p95"]) == ("", "")
@@ -190,15 +165,11 @@ def test_a_csv_has_the_columns_of_all_rows_and_reads_back(get: Get) -> None:
 
 
 def test_a_read_key_reads_its_own_site_and_a_write_key_nothing(pipe: Pipeline, get: Get) -> None:
-    pipe.connection.execute("INSERT INTO sites (site_id, name) VALUES ('shop', '')")
-    keys = {role: new_key(role) for role in ("read", "write")}
-    for role, key in keys.items():
-        pipe.connection.execute("INSERT INTO site_keys VALUES (%s, 'shop', %s)", (key_hash(key), role))
+    keys = {role: key_of(pipe, "shop", role) for role in ("read", "write")}
     fill(pipe, "2026-01-10", 7)
     fill(pipe, "2026-01-10", 2, "shop")
-    stranger = "203.0.113.7"
-    shown = get(PATH, stranger, authorization=f"Bearer {keys['read']}").json()
+    shown = get(PATH, STRANGER, authorization=f"Bearer {keys['read']}").json()
     assert (shown["siteId"], shown["current"]["pageViews"]) == ("shop", 2)
-    assert get(PATH, stranger, authorization=f"Bearer {keys['write']}").status_code == 403
-    assert get(PATH, stranger).status_code == get(PATH, stranger, authorization="Bearer nonsense").status_code == 401
+    assert get(PATH, STRANGER, authorization=f"Bearer {keys['write']}").status_code == 403
+    assert get(PATH, STRANGER).status_code == get(PATH, STRANGER, authorization="Bearer nonsense").status_code == 401
     assert get(PATH).json()["current"]["pageViews"] == 7
