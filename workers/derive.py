@@ -15,7 +15,7 @@ from psycopg import IsolationLevel, sql
 
 from schema.db import Connection
 from schema.sql import load
-from workers import rollup
+from workers import daily, rollup
 
 Progress = Callable[[str, int, int], None]
 
@@ -75,6 +75,7 @@ DERIVED = (
     ),
     Derived("rollup_hourly", ("site_id", "hour", "event_type_id"), _FIGURES),
     Derived("daily_events", ("site_id", "date", "event_type_id"), _FIGURES),
+    *(Derived(one.table, ("site_id", "date", *one.key), one.figures) for one in daily.DAILY),
     Derived("weekly_events", ("site_id", "date", "event_type_id"), _FIGURES),
     Derived("monthly_events", ("site_id", "date", "event_type_id"), _FIGURES),
     Derived(

@@ -20,8 +20,9 @@ from psycopg.rows import dict_row
 
 from schema import sketch
 from schema.db import Connection
+from schema.errors import ConfigError
 from schema.sql import load
-from workers import recommendation_rollup
+from workers import daily, recommendation_rollup
 
 _SQL = load("rollup")
 _LOCK = "tripstream.rollup"
@@ -57,7 +58,7 @@ def _of_events(connection: Connection, bucket: Bucket) -> Iterator[dict[str, Any
 
 
 HOURS = Family("claim_hours", "clear_hour", "add_hour", _of_events)
-DAYS = Family("claim_days", "clear_day", "add_day", _of_events)
+DAYS = Family("claim_days", "clear_day", "add_day", daily.compute)
 REQUEST_DAYS = Family("claim_request_days", "clear_request_day", "add_request_day", recommendation_rollup.figures)
 
 
@@ -100,11 +101,23 @@ def run_once(connection: Connection, progress: Callable[[int, int], None] = lamb
                 connection.isolation_level = None
 
 
+def mark(connection: Connection, day: date, site_id: str | None = None) -> list[str]:
+    """Have a day of a site, or of every site, computed again by the next rollup. Returns the sites. Raises ConfigError
+    for a site that there is not."""
+    sites = [row[0] for row in connection.execute(_SQL["mark"], {"date": day, "site_id": site_id}).fetchall()]
+    if site_id is not None and not sites:
+        raise ConfigError(f"there is no site {site_id!r}: see `tripstream site list`")
+    return sites
+
+
 def _try(connection: Connection, progress: Callable[[int, int], None]) -> Rolled:
     for attempt in range(_TRIES_MAX):
         try:
             with connection.transaction():
-                return roll(connection, progress, _BUCKETS_MAX)
+                rolled = roll(connection, progress, _BUCKETS_MAX)
+                if max(rolled) < _BUCKETS_MAX:
+                    connection.execute(_SQL["complete"])
+                return rolled
         except pg.SerializationFailure:
             if attempt == _TRIES_MAX - 1:
                 raise
@@ -126,6 +139,8 @@ def roll(connection: Connection, progress: Callable[[int, int], None], most: int
     """The work itself, inside the caller's transaction: at most so many hours and days of each family, then the weeks
     and months of those days."""
     claimed = {family: _claim(connection, family, most) for family in (HOURS, DAYS, REQUEST_DAYS)}
+    if claimed[DAYS]:
+        daily.prepare(connection)
     work = [(family, bucket) for family, buckets in claimed.items() for bucket in buckets]
     for done, (family, bucket) in enumerate(work):
         _compute(connection, family, bucket)

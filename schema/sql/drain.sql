@@ -197,7 +197,8 @@ SELECT DISTINCT site_id, date_trunc('hour', occurred_at, 'UTC') FROM stage
 -- name: mark_days
 -- Days, in each site's own time zone, whose rollups no longer tell the truth.
 INSERT INTO dirty_days (site_id, date)
-SELECT DISTINCT site_id, (occurred_at AT TIME ZONE time_zone)::date FROM stage JOIN sites USING (site_id)
+SELECT DISTINCT site_id, local_day(occurred_at, time_zone, until)
+FROM stage JOIN site_zones USING (site_id) WHERE occurred_at >= starts AND occurred_at < ends
 
 -- name: settle_batches
 -- Corrects the receipts of batches that were not stored whole.

@@ -18,8 +18,8 @@ SELECT count(*) FILTER (WHERE event_type = 'page_view') AS views,
     array_agg(DISTINCT visitor_key(anonymous_id, claimed_user, batch_id)) AS visitors
 FROM (SELECT DISTINCT date FROM dirty_days
       WHERE site_id = %(site_id)s AND date = coalesce(%(date)s::date, date)) AS day
-JOIN events ON site_id = %(site_id)s AND NOT is_bot AND occurred_at >= day_starts(date, %(zone)s)
-    AND occurred_at < day_starts(date + 1, %(zone)s)
+JOIN events ON site_id = %(site_id)s AND NOT is_bot AND occurred_at >= site_day_starts(%(site_id)s, date)
+    AND occurred_at < site_day_starts(%(site_id)s, date + 1)
 JOIN event_types USING (event_type_id)
 GROUP BY date
 
@@ -28,6 +28,6 @@ GROUP BY date
 SELECT text AS path, count(*) AS views
 FROM events JOIN event_types USING (event_type_id) JOIN texts ON text_id = path_id
 WHERE events.site_id = %(site_id)s AND event_type = 'page_view' AND NOT is_bot
-  AND occurred_at >= coalesce(day_starts(%(date)s::date, %(zone)s), '-infinity')
-  AND occurred_at < coalesce(day_starts(%(date)s::date + 1, %(zone)s), 'infinity')
+  AND occurred_at >= coalesce((SELECT site_day_starts(%(site_id)s, %(date)s::date)), '-infinity')
+  AND occurred_at < coalesce((SELECT site_day_starts(%(site_id)s, %(date)s::date + 1)), 'infinity')
 GROUP BY 1 ORDER BY views DESC, path LIMIT %(limit)s

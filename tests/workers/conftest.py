@@ -51,6 +51,8 @@ class Recycled:
                     connection.execute(f"DELETE FROM {table}")
                 connection.execute("DELETE FROM sites WHERE site_id <> 'default'")
                 connection.execute("DELETE FROM event_types WHERE NOT seeded")
+                connection.execute("INSERT INTO site_zones (site_id, time_zone) SELECT site_id, time_zone FROM sites")
+                connection.execute("INSERT INTO rolled_up (as_of) VALUES ('-infinity')")
                 for sequence, number in self._numbers:
                     connection.execute("SELECT setval(%s, greatest(%s, 1), %s)", (sequence, number, number > 0))
         except BaseException:

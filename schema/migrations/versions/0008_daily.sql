@@ -1,10 +1,73 @@
--- A site's days, in its own time zone, from events that are no bots'. What has no owner or share code has '' for it.
+-- A site's days are its own: of a zone the dates [since, until), which are the moments [starts, ends). One row a site, and
+-- one more for each change of its zone, which applies from a midnight to come, so that no day that was is another.
+CREATE TABLE site_zones (
+    site_id text NOT NULL REFERENCES sites ON DELETE CASCADE,
+    since date NOT NULL DEFAULT '-infinity',
+    until date NOT NULL DEFAULT 'infinity',
+    starts timestamptz NOT NULL DEFAULT '-infinity',
+    ends timestamptz NOT NULL DEFAULT 'infinity',
+    time_zone text NOT NULL,
+    PRIMARY KEY (site_id, since)
+);
+INSERT INTO site_zones (site_id, time_zone) SELECT site_id, time_zone FROM sites;
+
+-- The day of a moment in a zone that has days before `until`: where a change goes west, the last of them is longer.
+CREATE FUNCTION local_day(at timestamptz, zone text, until date) RETURNS date LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN least((at AT TIME ZONE zone)::date, until - 1);
+
+-- When a site's day begins; it ends when the next one does.
+CREATE FUNCTION site_day_starts(site text, day date) RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (SELECT least(day_starts(day, time_zone), ends) FROM site_zones
+            WHERE site_id = site AND since <= day ORDER BY since DESC LIMIT 1);
+
+-- A new zone holds from the first of its midnights that is an hour away: what drains and rollups have in hand is older.
+-- A site without any past changes altogether.
+CREATE FUNCTION keep_site_zones() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    present site_zones;
+    first date := ((now() + interval '1 hour') AT TIME ZONE NEW.time_zone)::date + 1;
+BEGIN
+    IF TG_OP = 'INSERT' OR NOT EXISTS (
+        SELECT FROM events WHERE site_id = NEW.site_id UNION ALL SELECT FROM daily_events WHERE site_id = NEW.site_id
+        UNION ALL SELECT FROM recommendation_requests WHERE site_id = NEW.site_id)
+    THEN
+        DELETE FROM site_zones WHERE site_id = NEW.site_id;
+        INSERT INTO site_zones (site_id, time_zone) VALUES (NEW.site_id, NEW.time_zone);
+        RETURN NULL;
+    END IF;
+    DELETE FROM site_zones WHERE site_id = NEW.site_id AND starts > now();
+    SELECT * INTO present FROM site_zones WHERE site_id = NEW.site_id ORDER BY since DESC LIMIT 1;
+    first := greatest(first, present.since + 1);  -- on the other side of the date line it may still be yesterday
+    IF present.time_zone = NEW.time_zone THEN
+        UPDATE site_zones SET until = 'infinity', ends = 'infinity' WHERE (site_id, since) = (NEW.site_id, present.since);
+    ELSE
+        UPDATE site_zones SET until = first, ends = day_starts(first, NEW.time_zone)
+        WHERE (site_id, since) = (NEW.site_id, present.since);
+        INSERT INTO site_zones (site_id, since, starts, time_zone)
+        VALUES (NEW.site_id, first, day_starts(first, NEW.time_zone), NEW.time_zone);
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER keep_zones_of_new AFTER INSERT ON sites FOR EACH ROW EXECUTE FUNCTION keep_site_zones();
+CREATE TRIGGER keep_zones AFTER UPDATE OF time_zone ON sites FOR EACH ROW
+    WHEN (OLD.time_zone <> NEW.time_zone) EXECUTE FUNCTION keep_site_zones();
+
+-- The host of an address, without www; of what is no address, what stands before its first slash.
+CREATE FUNCTION host_of(address text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN nullif(regexp_replace(coalesce(
+        substring(lower(address) FROM '^(?:[a-z][a-z0-9+.-]*:)?//(?:[^/?#@]*@)?(\[[^]]*\]|[^/:?#]*)'),
+        substring(lower(address) FROM '^[^/?#]*')), '^www\.', ''), '');
+
+-- The figures of a site's days, from events that are no bots'. What has no owner or share code, target, category or page
+-- type has '' for it, so that rows add up to the site's. `visitors` is the sketch of all who sent anything, and
+-- unique_users their exact number; path_stats has the views of every path.
 CREATE TABLE daily_stats (
     site_id text NOT NULL,
     date date NOT NULL,
     total_views bigint NOT NULL,
     unique_users bigint NOT NULL,
     path_stats jsonb NOT NULL,
+    visitors bytea NOT NULL,
     PRIMARY KEY (site_id, date)
 );
 CREATE TABLE daily_user_stats (
@@ -47,7 +110,11 @@ CREATE TABLE daily_page_stats (
     PRIMARY KEY (site_id, date, owner_code, share_code, page_type)
 );
 
--- By what visitors came and with what: one row per value of a dimension (referrer, source, utm_campaign, device, …).
+-- By what visitors came, with what, and to where: one row per value of a dimension. Of an event are source, device,
+-- browser, os, country, screen, utm_source, utm_medium, utm_campaign, utm_term, utm_content, path and referrer: its host,
+-- unless that is the page's own. A session counts once for each value that any of its events has. Of a whole session are
+-- entry_path and exit_path, those of its first and last page view in the day, with all of its events and page views.
+-- An event without a value is in no row.
 CREATE TABLE daily_dimensions (
     site_id text NOT NULL,
     date date NOT NULL,
@@ -74,8 +141,10 @@ CREATE TABLE daily_trips (
     PRIMARY KEY (site_id, date, trip_id)
 );
 
--- What sessions were within one day; one that crosses midnight is a session of both. length_ms_histogram: of their length
--- in ms, as in schema/histogram.py.
+-- What sessions were within one day; one that crosses midnight is a session of both. length_ms: from the first to the last
+-- event in the day; length_ms_histogram: of it, as in schema/histogram.py. A bounce is a session with one page view and
+-- nothing else that its visitor did: impression, results_view, scroll_depth, trip_dwell, session_start, session.started and
+-- user_identify come by themselves and change nothing.
 CREATE TABLE daily_sessions (
     site_id text NOT NULL,
     date date NOT NULL,
@@ -94,3 +163,6 @@ CREATE TABLE rolled_up (
     as_of timestamptz NOT NULL
 );
 INSERT INTO rolled_up (as_of) VALUES ('-infinity');
+
+-- What is rolled up already gets its other figures from the next rollup.
+INSERT INTO dirty_days (site_id, date) SELECT DISTINCT site_id, date FROM daily_events;
