@@ -30,7 +30,7 @@ class Figures(BaseModel):
     model_config = CAMEL
 
 
-class Answer(Figures):
+class Fresh(BaseModel):
     """Figures with their freshness. `as_of`: whatever was stored before it is in them; null before the first rollup.
     `is_moving`: they may still change without a late event."""
 
@@ -38,6 +38,10 @@ class Answer(Figures):
 
     as_of: datetime | None
     is_moving: bool
+
+
+class Answer(Fresh, Figures):
+    """The same in camelCase."""
 
 
 class SpanAnswer(Answer):
@@ -82,7 +86,7 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
 }
 
 
-def reply(request: Request, answer: Answer, asked: Format | None = None, name: str = "figures") -> Response:
+def reply(request: Request, answer: Fresh, asked: Format | None = None, name: str = "figures") -> Response:
     """The answer as it was asked for: by `format`, else by Accept. `name` is the file's, of CSV."""
     chosen = asked or accepted(request.headers.get("accept", ""))
     figures = answer.model_dump_json(by_alias=True, exclude={"as_of"})
@@ -123,11 +127,11 @@ def has(if_none_match: str, tag: str) -> bool:
     return any(one in (bare, "*") for one in tags)
 
 
-def as_csv(answer: Answer) -> str:
+def as_csv(answer: Fresh) -> str:
     """The rows of its tables, those of several under `table`; or the whole answer as one row."""
     dumped = answer.model_dump(by_alias=True)
     if not answer.tables:
-        head = {"asOf", "isMoving"}
+        head = {"asOf", "isMoving", "as_of", "is_moving"}
         return sheet.write([{name: value for name, value in dumped.items() if name not in head}])
     fields = type(answer).model_fields
     names = {table: fields[table].alias or table for table in answer.tables}

@@ -70,35 +70,46 @@ class Span(NamedTuple):
         return self._asdict()
 
 
-def of(connection: Connection, site_id: str, query: SpanQuery, at: datetime) -> Span:
-    """The span that is meant. `at` is now. Raises InvalidRequest, NotFound."""
+class Site(NamedTuple):
+    """A site as it is at some moment."""
+
+    time_zone: str
+    today: date
+    as_of: datetime | None
+
+
+def site(connection: Connection, site_id: str, at: datetime) -> Site:
+    """The site's zone and day at a moment. Raises NotFound."""
     found = connection.execute(_SQL["site"], {"site_id": site_id, "at": at}).fetchone()
     if found is None:
         raise NotFound(f"There is no site {site_id}.")
-    zone, today, as_of = found
-    start, end = days_of(query, today)
-    return between(connection, site_id, zone, today, start, end, as_of)
+    return Site(*found)
+
+
+def of(connection: Connection, site_id: str, query: SpanQuery, at: datetime) -> Span:
+    """The span that is meant. `at` is now. Raises InvalidRequest, NotFound."""
+    found = site(connection, site_id, at)
+    return between(connection, site_id, found, *days_of(query, found.today))
 
 
 def before(connection: Connection, span: Span) -> Span:
     """As many days as the span has, those right before it."""
     end = span.start - timedelta(days=1)
     start = span.start - timedelta(days=span.days)
-    return between(connection, span.site_id, span.time_zone, span.today, start, end, span.as_of)
+    return between(connection, span.site_id, Site(span.time_zone, span.today, span.as_of), start, end)
 
 
-def between(
-    connection: Connection, site_id: str, zone: str, today: date, start: date, end: date, as_of: datetime | None
-) -> Span:
+def between(connection: Connection, site_id: str, site: Site, start: date, end: date) -> Span:
     """The span of these days."""
-    asked = {"site_id": site_id, "time_zone": zone, "start": start, "end": end, "as_of": as_of}
+    asked = {"site_id": site_id, "start": start, "end": end, "as_of": site.as_of}
     ((starts, ends, is_moving),) = connection.execute(_SQL["bounds"], asked).fetchall()
-    return Span(site_id, zone, today, start, end, starts, ends, as_of, is_moving)
+    return Span(site_id, site.time_zone, site.today, start, end, starts, ends, site.as_of, is_moving)
 
 
 def days_of(query: SpanQuery, today: date) -> tuple[date, date]:
     """First and last day. Raises InvalidRequest."""
-    _refuse_far(query)
+    refuse_far("start", query.start)
+    refuse_far("end", query.end)
     start, end, days = query.start, query.end, query.days
     if start and end and days:
         raise InvalidRequest(fields=[("days", "start and end already say how many days: leave one of the three out")])
@@ -115,8 +126,7 @@ def days_of(query: SpanQuery, today: date) -> tuple[date, date]:
     return start, end
 
 
-def _refuse_far(query: SpanQuery) -> None:
-    for name in ("start", "end"):
-        day = getattr(query, name)
-        if day is not None and not FIRST <= day <= LAST:
-            raise InvalidRequest(fields=[(name, f"lies outside {FIRST} to {LAST}")])
+def refuse_far(name: str, day: date | None) -> None:
+    """A day that no calendar of a site reaches. Raises InvalidRequest."""
+    if day is not None and not FIRST <= day <= LAST:
+        raise InvalidRequest(fields=[(name, f"lies outside {FIRST} to {LAST}")])
