@@ -21,6 +21,15 @@ from tripstream.app import _answer_invalid, _answer_validation
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 STRANGER = "203.0.113.7"
+ROUTES = (
+    *("overview", "series", "types", "visitors", "sessions", "trips", "owners", "groups", "types?type=click"),
+    *(
+        "series?interval=hour&days=2",
+        "series?interval=hour&days=2&type=click",
+        "series?interval=week&type=page_view,click",
+    ),
+    *("visitors?type=click", "top?by=path", "top?by=target", "top?by=page", "top?by=share"),
+)
 Get = Callable[..., httpx.Response]
 
 

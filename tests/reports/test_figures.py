@@ -8,53 +8,18 @@ from typing import Any
 
 import pytest
 
-from schema import db
-from tests.make import DAY, HOUR, MINUTE, SECOND, T0, canonical, uid
-from tests.reports.asking import STRANGER, Get, key_of
-from tests.workers.pipeline import ROBOT, Pipeline
+from tests.make import HOUR, MINUTE, T0, canonical
+from tests.reports.asking import ROUTES, STRANGER, Get, key_of
+from tests.reports.visits import visit_twice
+from tests.workers.pipeline import Pipeline
 
-PHONE = (
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.0"
-    " Mobile/15E148 Safari/604.1"
-)
 NEW_YEAR = "start=2026-01-01&end=2026-01-01"
-ROUTES = (
-    *("overview", "series", "types", "visitors", "sessions", "trips", "owners", "groups", "types?type=click"),
-    *(
-        "series?interval=hour&days=2",
-        "series?interval=hour&days=2&type=click",
-        "series?interval=week&type=page_view,click",
-    ),
-    *("visitors?type=click", "top?by=path", "top?by=target", "top?by=page", "top?by=share"),
-)
 
 
 @pytest.fixture
 def visited(pipe: Pipeline) -> Pipeline:
-    """Three visitors on two days: one looks around and writes, one bounces, one comes back; and a robot."""
-    pages: dict[str, Any] = {"owner_code": "ann", "share_code": "s1", "page_type": "profile"}
-    campaign = '{"utm_source": "mail", "utm_campaign": "spring"}'
-    first = {"session_id": uid(2, 1), "anonymous_id": uid(3, 1)}
-    pipe.send(
-        canonical(1, path="/a", utm=campaign, referrer="https://www.search.example/?q=1", **first, **pages),
-        canonical(2, path="/b", event_type="click", click_target="book", click_category="button", **first, **pages),
-        canonical(3, path="/b", event_type="impression", trip_id=7, **first),
-        canonical(4, path="/b", event_type="impression", trip_id=8, **first),
-        canonical(5, path="/b", event_type="click_trip", trip_id=7, **first),
-        canonical(6, event_type="save_trip", trip_id=7, **first),
-        canonical(7, event_type="trip_dwell", trip_id=7, metadata='{"duration_seconds": 12.5}', **first),
-        canonical(8, event_type="contact_whatsapp", trip_id=7, **first),
-        canonical(60, path="/b", **first),
-    )
-    pipe.send(canonical(70, path="/a", session_id=uid(2, 2), anonymous_id=uid(3, 2)), user_agent=PHONE)
-    later = {"session_id": uid(2, 3), "anonymous_id": uid(3, 1)}
-    pipe.send(
-        canonical(80, path="/a", occurred_at=T0 + DAY + 3 * HOUR, **later, **pages | {"share_code": "s2"}),
-        canonical(81, path="/=1+1", occurred_at=T0 + DAY + 3 * HOUR + 10 * SECOND, **later),
-        received_at=T0 + 2 * DAY,
-    )
-    pipe.send(canonical(90, path="/robots"), user_agent=ROBOT)
-    pipe.roll_up()
+    """Three sessions of two visitors on two days, and a robot."""
+    visit_twice(pipe)
     return pipe
 
 
@@ -260,17 +225,3 @@ def test_every_route_answers_an_empty_site_and_another_sites_key_sees_nothing_of
         )
         assert again.status_code == 304, route
         assert get(f"/api/stats/{route}", accept="text/csv").headers["content-type"].startswith("text/csv"), route
-
-
-def test_no_route_of_figures_may_read_events_or_needs_to(visited: Pipeline, get: Get) -> None:
-    """Whoever reads them without the right to is refused by Postgres."""
-    with db.connect(visited.settings, "owner") as owner:
-        owner.execute(
-            "REVOKE SELECT ON events, sessions, readable_events, recommendation_requests FROM tripstream_reader"
-        )
-    for route in ROUTES:
-        found = get(f"/api/stats/{route}")
-        assert found.status_code == 200, (route, found.text)
-    for path in ("/get-stats?site_id=default", "/get-stats?site_id=default&date=2026-01-01", "/api/metrics",
-                 "/api/metrics/daily", "/api/metrics/top-searches"):  # fmt: skip
-        assert get(path).status_code == 200, path
