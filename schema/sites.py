@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from typing import Any, NamedTuple
 
 import msgspec
@@ -66,12 +67,19 @@ def add_site(connection: db.Connection, site: dict[str, Any]) -> str:
 
 def change_site(connection: db.Connection, site_id: str, changes: dict[str, Any]) -> None:
     """Change the rules and limits that are named; a limit of -1 is the setting's again. Raises ConfigError."""
-    values = dict.fromkeys(("name", "origins", "open_to", "strict", *LIMITS)) | changes | {"site_id": site_id}
+    values = (
+        dict.fromkeys(("name", "time_zone", "origins", "open_to", "strict", *LIMITS)) | changes | {"site_id": site_id}
+    )
     if values["origins"] is not None:
         values["origins"] = [as_origin(origin) for origin in values["origins"]]
     with _refusals(values):
         if connection.execute(load("sites")["change_site"], values).fetchone() is None:
             raise ConfigError(_NO_SITE.format(site_id))
+
+
+def zones(connection: db.Connection, site_id: str) -> list[tuple[str, date | None]]:
+    """Whose days a site's are, and from which day on; the first from ever."""
+    return connection.execute(load("sites")["zones"], {"site_id": site_id}).fetchall()
 
 
 def add_key(connection: db.Connection, site_id: str, role: str, hours: float | None = None) -> str:

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from schema import settings as config
+from schema.errors import ConfigError
 from schema.settings import Settings
 from tripstream.running import connect
 
@@ -125,12 +126,21 @@ def reclassify(
 
 
 @app.command()
-def rollup() -> None:
+def rollup(
+    day: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Also this day, though nothing in it changed.")
+    ] = None,
+    site_id: Annotated[str | None, typer.Option("--site", help="With --day: only of this site.")] = None,
+) -> None:
     """Roll up what changed since the last time; the clock does this every minute."""
     from schema import db
     from workers import rollup as rolling  # psycopg, datasketches
 
+    if site_id is not None and day is None:
+        raise ConfigError("--site needs --day: say which day of the site to roll up again")
     with db.wrapped(), db.connect(_settings(), statement_seconds_max=0) as connection, progress() as tell:
+        if day is not None:
+            rolling.mark(connection, day.date(), site_id)
         done = rolling.run_once(connection, lambda at, total: tell("buckets", at, total))
     console.print(f"{done.hours} hours and {done.days} days rolled up")
 

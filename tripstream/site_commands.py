@@ -73,6 +73,7 @@ def add(
 def change(
     site_id: Site,
     name: Annotated[str | None, typer.Option(help="Name for people.")] = None,
+    time_zone: Annotated[str | None, typer.Option(help="Where its days begin and end from tomorrow on.")] = None,
     origin: Annotated[list[str] | None, typer.Option(help="Allowed origins from now on; * for any.")] = None,
     open_to: Annotated[str | None, typer.Option(help=_OPEN)] = None,
     strict: Annotated[bool | None, typer.Option(help="Refuse unknown event types and sources.")] = None,
@@ -86,6 +87,7 @@ def change(
 
     changes = {
         "name": name,
+        "time_zone": time_zone,
         "origins": origin or None,
         "open_to": open_to,
         "strict": strict,
@@ -97,7 +99,10 @@ def change(
     with _postgres(role="owner") as (connection, settings):
         sites.change_site(connection, site_id, changes)
         _publish(settings)
+        *_, (zone, since) = sites.zones(connection, site_id)
     console.print(f"site {site_id} changed")
+    if time_zone is not None and since is not None:
+        console.print(f"its days are those of {zone} from {since} on; those before stay as they are")
 
 
 @site.command("key")

@@ -108,7 +108,10 @@ def _judge(connection: Connection, progress: Progress) -> _Judged:
 def _write(connection: Connection, verdicts: Mapping[int, Verdict]) -> None:
     columns = zip(*verdicts.values(), strict=True) if verdicts else ([],) * len(Verdict._fields)
     names = ("browsers", "systems", "devices", "reasons")
-    connection.execute(_SQL["judge"], {"ids": list(verdicts)} | dict(zip(names, map(list, columns), strict=True)))
+    judged = {"ids": list(verdicts)} | dict(zip(names, map(list, columns), strict=True))
+    with connection.transaction():  # or a run that went on after a crash would not know what another name had
+        connection.execute(_SQL["mark_renamed"], judged)
+        connection.execute(_SQL["judge"], judged)
 
 
 def _move(connection: Connection, progress: Progress) -> int:

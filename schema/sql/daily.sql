@@ -106,7 +106,7 @@ FROM day_events JOIN event_types USING (event_type_id) WHERE trip_id IS NOT NULL
 WITH visits AS (
     SELECT count(*) AS events, count(*) FILTER (WHERE is_view) AS views,
         count(*) FILTER (WHERE is_view) = 1 AND bool_and(is_view OR is_idle) AS is_bounce,
-        (extract(epoch FROM max(occurred_at) - min(occurred_at)) * 1000)::bigint AS length_ms
+        floor(extract(epoch FROM max(occurred_at) - min(occurred_at)) * 1000)::bigint AS length_ms
     FROM day_events GROUP BY session_id
 ), buckets AS (
     SELECT width_bucket(length_ms, %(edges)s::bigint[]) AS bucket, count(*) AS n FROM visits GROUP BY 1

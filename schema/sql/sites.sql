@@ -21,9 +21,10 @@ SELECT %(site_id)s, %(name)s, %(time_zone)s, %(origins)s, %(open_to)s, %(strict)
 WHERE now() AT TIME ZONE %(time_zone)s IS NOT NULL
 
 -- name: change_site
--- What is null stays; a limit of -1 is the setting's again. The time zone stays: days are computed in it.
+-- What is null stays; a limit of -1 is the setting's again. Of another time zone are the days to come.
 UPDATE sites SET
     name = coalesce(%(name)s, name),
+    time_zone = coalesce(%(time_zone)s, time_zone),
     origins = coalesce(%(origins)s, origins),
     open_to = coalesce(%(open_to)s, open_to),
     strict = coalesce(%(strict)s, strict),
@@ -31,8 +32,12 @@ UPDATE sites SET
     key_burst = nullif(coalesce(%(key_burst)s, key_burst), -1),
     address_rate = nullif(coalesce(%(address_rate)s, address_rate), -1),
     address_burst = nullif(coalesce(%(address_burst)s, address_burst), -1)
-WHERE site_id = %(site_id)s
+WHERE site_id = %(site_id)s AND now() AT TIME ZONE coalesce(%(time_zone)s, time_zone) IS NOT NULL
 RETURNING site_id
+
+-- name: zones
+-- Whose days a site's are, and from which day on; the first from ever.
+SELECT time_zone, nullif(since, '-infinity') AS since FROM site_zones WHERE site_id = %(site_id)s ORDER BY site_zones.since
 
 -- name: lock_site
 -- The site, if it is there; rotations of its keys wait for one another.
