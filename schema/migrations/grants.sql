@@ -69,7 +69,7 @@ DECLARE
 BEGIN
     FOREACH readable IN ARRAY '{schema_version,sites,event_types,event_sources,batches,drained,accepted_mirror,users,
         identities,sessions,trip_interactions,rollup_hourly,daily_events,weekly_events,monthly_events,dirty_days,clock_ticks,
-        texts,events,continents,countries,companies,guides,trip_types,tags,trip_templates,trip_template_countries,
+        dirty_recommendation_days,texts,events,continents,countries,companies,guides,trip_types,tags,trip_templates,trip_template_countries,
         trip_template_tags,trip_occurrences,catalogue_changes,recommendation_requests,recommendation_daily,
         evaluation_scenarios,event_schemas,schema_warnings,site_zones,daily_stats,daily_user_stats,daily_group_stats,
         daily_click_targets,daily_page_stats,daily_dimensions,daily_trips,daily_sessions,rolled_up,floors}'::text[]

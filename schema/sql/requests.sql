@@ -134,6 +134,14 @@ GROUP BY at ORDER BY at
 SELECT local_day(%(at)s, time_zone, until), time_zone FROM site_zones
 WHERE site_id = %(site_id)s AND %(at)s::timestamptz >= starts AND %(at)s::timestamptz < ends
 
+-- name: freshness
+-- Until when figures are complete (null: never rolled up), and whether those of these days may still change by themselves.
+SELECT nullif(as_of, '-infinity'), as_of = '-infinity'
+    OR site_day_starts(%(site_id)s, %(last)s::date + 1) > date_trunc('hour', as_of, 'UTC')
+    OR EXISTS (SELECT FROM dirty_recommendation_days
+               WHERE site_id = %(site_id)s AND date BETWEEN %(first)s AND %(last)s)
+FROM rolled_up
+
 -- name: days_between
 -- The figures of a site's days, both bounds included.
 SELECT date, requests, relaxed_requests, empty_requests, low_score_requests, sessions, response_us_sum,

@@ -92,7 +92,9 @@ def test_a_span_adds_up(get: Get) -> None:
     found = get("/api/metrics?days=3").json()
     times = found.pop("responseTimeMs")
     filters = found.pop("filters")
+    assert found.pop("asOf") is not None
     assert found == {
+        "isMoving": False,
         "siteId": "default",
         "timeZone": "UTC",
         "start": "2026-01-01",
