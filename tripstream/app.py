@@ -25,6 +25,7 @@ from recommender.metrics_routes import add_metrics_routes
 from recommender.reference_routes import add_reference_routes
 from recommender.route import Recommender
 from reports import status
+from reports.events_routes import add_events_routes
 from reports.figures_routes import add_figures_routes
 from reports.lately import lately
 from reports.metrics import Pipeline
@@ -72,6 +73,7 @@ def create(settings: Settings | None = None) -> Ingest:
     add_metrics_routes(app, chosen)
     add_stats_routes(app, chosen)
     add_figures_routes(app, chosen)
+    add_events_routes(app, chosen)
     add_reference_routes(app, chosen)
     add_verdicts_route(app, chosen)
     add_docs(app)

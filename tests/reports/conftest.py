@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from schema.settings import Settings
+from tests.reports import asks
 from tests.reports.asking import Get, asking
 from tests.workers.pipeline import Pipeline, pipeline
 
@@ -22,3 +23,9 @@ def pipe(settings: Settings) -> Iterator[Pipeline]:
 def get(settings: Settings) -> Get:
     """Asks for figures at noon of 2026-01-10."""
     return asking(settings)
+
+
+@pytest.fixture
+def ask(settings: Settings) -> asks.Get:
+    """Asks the routes that follow single visitors, at noon of 2026-03-31."""
+    return asks.asking(settings)
