@@ -23,10 +23,12 @@ from redis.exceptions import RedisError
 from schema import live, stream
 from schema.db import Connection
 from schema.entry import Entry
+from schema.event import now
 from schema.settings import Settings
 from workers import refusals
 from workers.copying import make_tables
 from workers.fits import count_warnings
+from workers.happening import Happening
 from workers.receipts import Poison
 from workers.resolve import Dictionaries, Staged
 from workers.store import Outcome, Poisoned, add_drained, asked_in, store_entries, write
@@ -55,6 +57,7 @@ class Drain:
         self.lane = lane
         self.settings = settings
         self._dictionaries = Dictionaries()
+        self._happening = Happening(redis, settings)
         self._entries = min(_ENTRIES_FIRST, settings.drain_entries_max)
         make_tables(connection)
 
@@ -86,6 +89,8 @@ class Drain:
             stream.forget(self.redis, self.lane, [entry.entry_id for entry in chunk])
             drained += sum(outcome.taken for outcome in outcomes)
             self._slide(outcomes)
+            for outcome in outcomes:
+                self._happening.tell(outcome.stored, self._dictionaries, now())
         return drained
 
     def run_until_empty(self, deadline: Callable[[], bool] = lambda: False) -> int:
