@@ -25,6 +25,7 @@ from recommender.metrics_routes import add_metrics_routes
 from recommender.reference_routes import add_reference_routes
 from recommender.route import Recommender
 from reports import status
+from reports.figures_routes import add_figures_routes
 from reports.lately import lately
 from reports.metrics import Pipeline
 from reports.stats_routes import add_stats_routes
@@ -70,6 +71,7 @@ def create(settings: Settings | None = None) -> Ingest:
     add_evaluation_routes(app, chosen, lambda: recommender.fresh.view, require_admin)
     add_metrics_routes(app, chosen)
     add_stats_routes(app, chosen)
+    add_figures_routes(app, chosen)
     add_reference_routes(app, chosen)
     add_verdicts_route(app, chosen)
     add_docs(app)
@@ -153,6 +155,8 @@ def _wrong_field(error: dict[str, Any]) -> tuple[str, str]:
     where, *place = error["loc"]
     if error["type"] == "json_invalid":
         place = []
+    if error["type"] == "extra_forbidden" and where == "query":
+        return ".".join(map(str, place)), "there is no such parameter here"
     return ".".join(map(str, place)) or where, error["msg"].removeprefix("Value error, ")
 
 
