@@ -1,4 +1,4 @@
-"""Live figures for many listeners. In: a site's live keys, looked at twice a second at most by one task for each site
+"""Live figures for many listeners. In: a site's live keys, looked at a few times a second by one task for each site
 and process, however many listen. Out: server-sent events, each the whole picture: who misses one misses nothing.
 
 A listener holds the newest message and no queue. One that does not take its message within ten seconds is cut off.
@@ -30,8 +30,8 @@ from schema.hosting import ABORT
 from schema.settings import Settings
 
 TICKET_SECONDS = 60
-_LOOK_SECONDS = 0.5  # between two looks at whether anything happened
-_READ_SECONDS = 1.0  # between two readings of all there is, where something did
+_LOOK_SECONDS = 0.2  # between two looks at whether anything happened
+_READ_SECONDS = 0.8  # between two readings of all there is, where something did
 _MOVE_SECONDS = 5.0  # the same where nothing did: what was goes out of the last minute
 _HEARTBEAT_SECONDS = 10.0
 _STUCK_SECONDS = 10.0
@@ -200,7 +200,7 @@ class Live:
             site.listeners.discard(listener)
 
     async def look(self, site_id: str) -> Realtime:
-        """The figures, read a second ago at the earliest. Raises StorageError."""
+        """The figures, read within the last second. Raises StorageError."""
         try:
             return await self._read(site_id, self._sites.setdefault(site_id, _Site()))
         except _DOWN:

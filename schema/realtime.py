@@ -136,7 +136,8 @@ def _changes(site_id: str, one: Happened, fine: int) -> Iterator[tuple[str, str,
         for five, counts in _sums(ranked, SLOTS * _FIVE).items():
             most = counts.most_common(_WRITTEN_MAX) if len(counts) > _WRITTEN_MAX else counts.items()
             yield "ZINCRBY", f"rt:{name}:{site_id}:{five}", [word for member, n in most for word in (n, member)]
-    yield "LPUSH", f"rt:latest:{site_id}", [msgspec.json.encode(latest) for latest in one.latest]
+    if one.latest:
+        yield "LPUSH", f"rt:latest:{site_id}", [msgspec.json.encode(latest) for latest in one.latest]
     yield "HINCRBY", f"rt:changed:{site_id}", ["n", 1]
 
 

@@ -57,7 +57,7 @@ class Drain:
         self.lane = lane
         self.settings = settings
         self._dictionaries = Dictionaries()
-        self._happening = Happening(redis, settings)
+        self._happening = Happening(settings)
         self._entries = min(_ENTRIES_FIRST, settings.drain_entries_max)
         make_tables(connection)
 
@@ -89,8 +89,6 @@ class Drain:
             stream.forget(self.redis, self.lane, [entry.entry_id for entry in chunk])
             drained += sum(outcome.taken for outcome in outcomes)
             self._slide(outcomes)
-            for outcome in outcomes:
-                self._happening.tell(outcome.stored, self._dictionaries, now())
         return drained
 
     def run_until_empty(self, deadline: Callable[[], bool] = lambda: False) -> int:
@@ -192,16 +190,19 @@ class Drain:
             return error
 
     def _slide(self, outcomes: Sequence[Outcome]) -> None:
-        """Keep live sessions alive. Best effort: the rows are committed, and a full Redis may refuse this."""
+        """Keep live sessions alive, and tell who watches. Best effort: the rows are committed, and a full Redis may refuse this."""
         seen: defaultdict[str, dict[UUID, int]] = defaultdict(dict)
         for outcome in outcomes:
             for event, batch in outcome.stored:
                 if event.session_id is not None:
                     seen[batch.site_id][event.session_id] = batch.received_at // 1000
+        pipe = self.redis.pipeline(transaction=False)  # one answer to wait for, and one fsync
+        live.slide(pipe, seen)
+        self._happening.tell(outcomes, self._dictionaries, now(), pipe)
         try:
-            live.slide(self.redis, seen)
+            pipe.execute()
         except RedisError as error:
-            logger.warning("live sessions were not moved on", extra={"error": type(error).__name__})
+            logger.warning("live sessions and figures were not moved on", extra={"error": type(error).__name__})
 
 
 @contextmanager

@@ -12,8 +12,8 @@ import time
 import zlib
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from redis import Redis
 from redis.exceptions import RedisError
 
 from schema import realtime, stream
@@ -21,6 +21,7 @@ from schema.event import Event
 from schema.realtime import LATEST, SLOT_US, SLOTS, WINDOW_US, Happened
 from schema.settings import Settings
 from workers.resolve import Dictionaries, Staged
+from workers.store import Outcome
 
 _PATH_MAX = 200
 _AWAY_SECONDS = 10.0  # a Redis that did not answer is left alone for so long: the drain must not wait for it each time
@@ -29,23 +30,29 @@ logger = logging.getLogger("tripstream.drain")
 
 
 class Happening:
-    """Writes to the live figures, through the drain's own client where that is the right Redis."""
+    """Writes to the live figures: into the drain's own pipeline, where the streams share their Redis."""
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
-        same = settings.redis_url == settings.streams_url
-        self._redis = redis if same else stream.connect(settings.redis_url, seconds_max=1.0)
+    def __init__(self, settings: Settings) -> None:
+        shared = settings.redis_url == settings.streams_url
+        self._own = None if shared else stream.connect(settings.redis_url, seconds_max=1.0)
         self._not_before = 0.0
 
-    def tell(self, stored: Sequence[Staged], dictionaries: Dictionaries, at: int) -> None:
+    def tell(self, outcomes: Sequence[Outcome], dictionaries: Dictionaries, at: int, pipe: Any) -> None:
         """Count what was stored, as of the microsecond `at`."""
-        if not stored or time.monotonic() < self._not_before:
-            return
-        try:
-            if happened := gather(stored, dictionaries, at):
-                realtime.write(self._redis, happened, at)
-        except RedisError as error:
-            self._not_before = time.monotonic() + _AWAY_SECONDS
-            logger.warning("live figures were not written", extra={"error": type(error).__name__})
+        if self._own is None:
+            _write(pipe, outcomes, dictionaries, at)
+        elif time.monotonic() >= self._not_before:
+            try:
+                _write(self._own, outcomes, dictionaries, at)
+            except RedisError as error:
+                self._not_before = time.monotonic() + _AWAY_SECONDS
+                logger.warning("live figures were not written", extra={"error": type(error).__name__})
+
+
+def _write(client: Any, outcomes: Sequence[Outcome], dictionaries: Dictionaries, at: int) -> None:
+    for outcome in outcomes:
+        if happened := gather(outcome.stored, dictionaries, at):
+            realtime.write(client, happened, at)
 
 
 class _Site:
@@ -96,8 +103,13 @@ def _happened(site: _Site, dictionaries: Dictionaries) -> Happened:
     events = site.events
     for slot, event_type in [key for key in events if key[1] in dictionaries.unregistered]:
         events[slot, _UNREGISTERED] += events.pop((slot, event_type))
-    visitors = {(slot, zlib.crc32(str(visitor).encode())) for slot, visitor in site.visitors}
+    visitors = {(slot, _folded(visitor)) for slot, visitor in site.visitors}
     return Happened(events, visitors, site.trips, site.pages, list(_latest(site.latest, dictionaries)))
+
+
+def _folded(visitor: int | str) -> int:
+    """32 bits of it: enough to count by, too few to be anybody's id. Of an int, Python's hash is the same everywhere."""
+    return (hash(visitor) if isinstance(visitor, int) else zlib.crc32(visitor.encode())) & 0xFFFF_FFFF
 
 
 def _latest(staged: Iterable[Staged], dictionaries: Dictionaries) -> Iterable[realtime.Latest]:
