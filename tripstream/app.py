@@ -60,7 +60,7 @@ def create(settings: Settings | None = None) -> Ingest:
         pipeline = Pipeline(chosen)
         REGISTRY.register(pipeline)
         async with accepting(app) as gate, recommender.open(), live.open():
-            app.state.gate, app.state.recommender = gate, recommender
+            app.state.gate, app.state.recommender, app.state.live = gate, recommender, live
             yield {ENDING: [live.end]}
         REGISTRY.unregister(pipeline)
 
