@@ -28,10 +28,10 @@ from schema.event import MICROSECOND
 SLOT_US = 5 * MICROSECOND
 MINUTES = 30
 SLOTS = 12  # a minute's
+FIVE = 5 * SLOTS  # five minutes' slots
 ACTIVE_MINUTES = 5
 LATEST = 20
 WINDOW_US = MINUTES * 60 * MICROSECOND
-_FIVE = 5  # minutes
 _KEPT_SECONDS = (MINUTES + 5) * 60  # of five minutes the last is still looked at when the first is half an hour old
 _MEMBERS_MAX = 1000  # of one sorted set: a stranger who makes up paths pushes out what is rare
 _WRITTEN_MAX = 200  # of one transaction's trips and paths, the most frequent: more than so many come under load only
@@ -61,12 +61,12 @@ class Ticket(msgspec.Struct):
 
 class Happened(NamedTuple):
     """What one transaction stored of one site: events by slot (of five seconds since 1970) and type, visitors by slot,
-    events by slot and trip, page views by slot and path, and the newest events."""
+    events by five minutes and trip, page views by five minutes and path, and the newest events."""
 
     events: Mapping[tuple[int, str], int]
     visitors: Collection[tuple[int, int]]
-    trips: Mapping[tuple[int, int], int]
-    pages: Mapping[tuple[int, str], int]
+    trips: Mapping[int, Counter[int]]
+    pages: Mapping[int, Counter[str]]
     latest: Sequence[Latest]
 
 
@@ -132,10 +132,10 @@ def _changes(site_id: str, one: Happened, fine: int) -> Iterator[tuple[str, str,
         yield "HINCRBY", key, [word for pair in counts.items() for word in pair]
     for minute, visitors in _by(one.visitors, SLOTS).items():
         yield "PFADD", f"rt:visitors:{site_id}:{minute}", list(visitors)
-    for name, ranked in (("trips", one.trips), ("pages", one.pages)):
-        for five, counts in _sums(ranked, SLOTS * _FIVE).items():
-            most = counts.most_common(_WRITTEN_MAX) if len(counts) > _WRITTEN_MAX else counts.items()
-            yield "ZINCRBY", f"rt:{name}:{site_id}:{five}", [word for member, n in most for word in (n, member)]
+    for five, trips in one.trips.items():
+        yield "ZINCRBY", f"rt:trips:{site_id}:{five}", _most(trips)
+    for five, pages in one.pages.items():
+        yield "ZINCRBY", f"rt:pages:{site_id}:{five}", _most(pages)
     if one.latest:
         yield "LPUSH", f"rt:latest:{site_id}", [msgspec.json.encode(latest) for latest in one.latest]
     yield "HINCRBY", f"rt:changed:{site_id}", ["n", 1]
@@ -229,9 +229,7 @@ def _ticket_key(secret: str) -> str:
     return f"rt:ticket:{hashlib.sha256(secret.encode()).hexdigest()}"
 
 
-def _hashes(
-    site_id: str, events: Mapping[tuple[int, str], int], fine: int
-) -> Iterator[tuple[str, Counter[str]]]:
+def _hashes(site_id: str, events: Mapping[tuple[int, str], int], fine: int) -> Iterator[tuple[str, Counter[str]]]:
     """The hashes that events by slot and type go to, with what is added to each of their fields. Slots before `fine`
     are counted by the minute only: nobody asks for them."""
     found: dict[str, Counter[str]] = {}
@@ -250,16 +248,15 @@ def _by(pairs: Iterable[tuple[int, Any]], slots: int) -> dict[int, set[Any]]:
     return found
 
 
-def _sums(counts: Mapping[tuple[int, Any], int], slots: int) -> dict[int, Counter[Any]]:
-    found: dict[int, Counter[Any]] = {}
-    for (slot, value), n in counts.items():
-        found.setdefault(slot // slots, Counter())[value] += n
-    return found
+def _most(counts: Counter[Any]) -> list[Any]:
+    most = counts.most_common(_WRITTEN_MAX) if len(counts) > _WRITTEN_MAX else counts.items()
+    return [word for member, n in most for word in (n, member)]
 
 
 def _fives(minute: int) -> range:
     """The six that end with the present one: 25 to 30 minutes."""
-    return range(minute // _FIVE - MINUTES // _FIVE + 1, minute // _FIVE + 1)
+    five = minute * SLOTS // FIVE
+    return range(five - MINUTES * SLOTS // FIVE + 1, five + 1)
 
 
 def _counts(answer: Mapping[bytes, bytes]) -> Counter[str]:

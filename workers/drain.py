@@ -190,7 +190,8 @@ class Drain:
             return error
 
     def _slide(self, outcomes: Sequence[Outcome]) -> None:
-        """Keep live sessions alive, and tell who watches. Best effort: the rows are committed, and a full Redis may refuse this."""
+        """Keep live sessions alive, and tell whoever watches. Best effort: the rows are committed, and a full Redis may
+        refuse this."""
         seen: defaultdict[str, dict[UUID, int]] = defaultdict(dict)
         for outcome in outcomes:
             for event, batch in outcome.stored:

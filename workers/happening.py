@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 import zlib
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from schema import realtime, stream
 from schema.event import Event
-from schema.realtime import LATEST, SLOT_US, SLOTS, WINDOW_US, Happened
+from schema.realtime import FIVE, LATEST, SLOT_US, SLOTS, WINDOW_US, Happened
 from schema.settings import Settings
 from workers.resolve import Dictionaries, Staged
 from workers.store import Outcome
@@ -61,8 +61,8 @@ class _Site:
     def __init__(self) -> None:
         self.events: defaultdict[tuple[int, str], int] = defaultdict(int)
         self.visitors: set[tuple[int, int | str]] = set()
-        self.trips: defaultdict[tuple[int, int], int] = defaultdict(int)
-        self.pages: defaultdict[tuple[int, str], int] = defaultdict(int)
+        self.trips: defaultdict[int, list[int]] = defaultdict(list)
+        self.pages: defaultdict[int, list[str]] = defaultdict(list)
         self.latest: deque[Staged] = deque(maxlen=LATEST)
 
 
@@ -72,13 +72,14 @@ def gather(stored: Sequence[Staged], dictionaries: Dictionaries, at: int) -> dic
     sites: defaultdict[str, _Site] = defaultdict(_Site)
     since, fine = at - WINDOW_US, realtime.fine_since(at)
     of, site, is_bot = None, _Site(), False
-    known: tuple[int, int | str] = (0, 0)
-    events, trips, pages = site.events, site.trips, site.pages
+    events, trips, pages, latest = site.events, site.trips, site.pages, site.latest
+    seen: tuple[int, int | str] = (0, 0)  # slot and visitor, who mostly sends a batch alone
     for staged in stored:
         event, batch = staged
         if batch is not of:
             of, site, is_bot = batch, sites[batch.site_id], dictionaries.is_bot(batch.user_agent)
-            events, trips, pages, known = site.events, site.trips, site.pages, (0, 0)
+            events, trips, pages, latest = site.events, site.trips, site.pages, site.latest
+            seen = (0, 0)
         happened_at, event_type, visitor = event.occurred_at, event.event_type, event.anonymous_id
         if happened_at <= since or (dictionaries.is_bot(event.user_agent) if event.user_agent else is_bot):
             continue
@@ -86,15 +87,15 @@ def gather(stored: Sequence[Staged], dictionaries: Dictionaries, at: int) -> dic
         if slot < fine:
             slot -= slot % SLOTS
         events[slot, event_type] += 1
-        seen = (slot, visitor.int if visitor is not None else event.claimed_user or batch.batch_id.int)
-        if seen != known:
-            known = seen
+        who = visitor.int if visitor is not None else event.claimed_user or batch.batch_id.int
+        if who != seen[1] or slot != seen[0]:
+            seen = (slot, who)
             site.visitors.add(seen)
-        site.latest.append(staged)
+        latest.append(staged)
         if event.trip_id is not None and event_type != "impression":
-            trips[slot, event.trip_id] += 1
+            trips[slot // FIVE].append(event.trip_id)
         if event_type == "page_view" and event.path is not None:
-            pages[slot, event.path[:_PATH_MAX]] += 1
+            pages[slot // FIVE].append(event.path[:_PATH_MAX])
     return {site_id: _happened(one, dictionaries) for site_id, one in sites.items() if one.events}
 
 
@@ -104,11 +105,13 @@ def _happened(site: _Site, dictionaries: Dictionaries) -> Happened:
     for slot, event_type in [key for key in events if key[1] in dictionaries.unregistered]:
         events[slot, _UNREGISTERED] += events.pop((slot, event_type))
     visitors = {(slot, _folded(visitor)) for slot, visitor in site.visitors}
-    return Happened(events, visitors, site.trips, site.pages, list(_latest(site.latest, dictionaries)))
+    trips = {five: Counter(named) for five, named in site.trips.items()}
+    pages = {five: Counter(named) for five, named in site.pages.items()}
+    return Happened(events, visitors, trips, pages, list(_latest(site.latest, dictionaries)))
 
 
 def _folded(visitor: int | str) -> int:
-    """32 bits of it: enough to count by, too few to be anybody's id. Of an int, Python's hash is the same everywhere."""
+    """32 bits of it: enough to count by, too few to be an id. Of an int, Python's hash is the same everywhere."""
     return (hash(visitor) if isinstance(visitor, int) else zlib.crc32(visitor.encode())) & 0xFFFF_FFFF
 
 

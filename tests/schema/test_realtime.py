@@ -15,7 +15,7 @@ from tests.make import MINUTE, SECOND, T0
 def happened(at: int = T0, visitor: int = 1, *, trip: int | None = None, path: str | None = None) -> Happened:
     """One page view."""
     slot = at // SLOT_US
-    trips, pages = ({(slot, one): 1} if one is not None else {} for one in (trip, path))
+    trips, pages = ({slot // 60: Counter([one])} if one is not None else {} for one in (trip, path))
     return Happened({(slot, "page_view"): 1}, {(slot, visitor)}, trips, pages, [Latest(at, "page_view", path, trip)])
 
 
@@ -78,8 +78,8 @@ def test_the_top_is_summed_over_the_half_hour_and_sites_do_not_mix(valkey: Redis
 def test_of_very_many_trips_and_paths_the_frequent_stay(valkey: Redis) -> None:
     slot = T0 // SLOT_US
     for n in range(12):
-        seldom = {(slot, f"/made-up/{n}/{m}"): 1 for m in range(300)}
-        write(valkey, Happened({(slot, "page_view"): 350}, set(), {}, seldom | {(slot, "/home"): 50}, []))
+        pages = Counter({f"/made-up/{n}/{m}": 1 for m in range(300)} | {"/home": 50})
+        write(valkey, Happened({(slot, "page_view"): 350}, set(), {}, {slot // 60: pages}, []))
     assert valkey.zcard(f"rt:pages:default:{T0 // MINUTE // 5}") == 1000
     assert now(valkey, T0).pages[0] == ("/home", 600)
 
