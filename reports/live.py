@@ -21,6 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from reports.listener import Listener
 from reports.realtime import Realtime, realtime
 from schema import client, db, sites
 from schema import realtime as keys
@@ -38,51 +39,8 @@ _STUCK_SECONDS = 10.0
 _CHECK_SECONDS = 30.0
 _CONNECTIONS_MAX = 10
 _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
-_HEARTBEAT = b": still here\n\n"
 _DOWN = (RedisError, OSError, TimeoutError)
 logger = logging.getLogger("tripstream.live")
-
-
-class Listener:
-    """One stream, whose it is, and what it is to be sent next."""
-
-    def __init__(self, site_id: str, key_hash: bytes | None, ticket: str | None = None, ends_at: int | None = None):
-        self.site_id, self.key_hash, self.ticket, self.ends_at = site_id, key_hash, ticket, ends_at
-        self.sending_since: float | None = None
-        self.abort: Callable[[], None] | None = None
-        self.ended = False
-        self._next: bytes | None = None
-        self._woken = asyncio.Event()
-
-    def put(self, message: bytes) -> None:
-        """Send this next, in place of what was not sent yet."""
-        self._next = message
-        self._woken.set()
-
-    def nudge(self) -> None:
-        """Send a sign of life, if there is nothing else to send."""
-        if self._next is None:
-            self.put(_HEARTBEAT)
-
-    def end(self) -> None:
-        """Send nothing more."""
-        self.ended = True
-        self._woken.set()
-
-    def cut(self) -> None:
-        """The same for one that takes nothing: its connection is dropped with all that waits in it."""
-        self.end()
-        if self.abort is not None:
-            self.abort()
-
-    async def messages(self) -> AsyncIterator[bytes]:
-        """What to send, as it comes."""
-        while not self.ended:
-            await self._woken.wait()
-            self._woken.clear()
-            message, self._next = self._next, None
-            if message is not None and not self.ended:
-                yield message
 
 
 class Stream(StreamingResponse):

@@ -11,12 +11,14 @@ from fastapi import FastAPI, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from reports import tickets
-from reports.live import TICKET_SECONDS, Listener, Live, Stream
+from reports.listener import Listener
+from reports.live import TICKET_SECONDS, Live, Stream
 from reports.realtime import Realtime
 from schema.answers import DOCUMENTED, Figures, Format, Problem, reply
 from schema.event import now
 from schema.settings import Settings
 
+_FORMAT = Query(alias="format", description="Else Accept decides, else JSON.")
 _SENT = Query(max_length=tickets.LENGTH_MAX, description="From POST /api/live/ticket, where no header can be sent.")
 _STREAMED = DOCUMENTED | {
     200: {"description": "A stream of Realtime, one a second at most", "content": {"text/event-stream": {}}},
@@ -39,9 +41,9 @@ def add_live_routes(app: FastAPI, settings: Settings) -> Live:
 
     @app.get("/api/stats/realtime", response_model=Realtime, responses=DOCUMENTED,
              summary="What happens on a site now (read key)")  # fmt: skip
-    async def of_now(request: Request, format: Format | None = None) -> Response:
+    async def of_now(request: Request, asked: Annotated[Format | None, _FORMAT] = None) -> Response:
         site_id, _ = await run_in_threadpool(tickets.allowed, settings, request)
-        response = reply(request, await live.look(site_id), format, "realtime")
+        response = reply(request, await live.look(site_id), asked, "realtime")
         response.headers["cache-control"] = "private, max-age=1"
         return response
 

@@ -1,5 +1,5 @@
-"""Tickets for `GET /api/live`: a browser's EventSource sends no header, and a key in an address would stand in logs. In:
-a right to a site's figures. Out: a secret that opens streams of them for a minute, and goes on while one of them runs.
+"""Tickets for `GET /api/live`: a browser's EventSource sends no header, and a key in an address would stand in logs.
+In: a right to a site's figures. Out: a secret that opens streams of them for a minute, and goes on while one runs.
 
 It ends with the key it was made with, and after twelve hours. Redis holds its hash, never itself.
 """
@@ -11,7 +11,8 @@ import secrets
 from redis.exceptions import RedisError
 from starlette.requests import Request
 
-from reports.live import TICKET_SECONDS, Listener, Live
+from reports.listener import Listener
+from reports.live import TICKET_SECONDS, Live
 from schema import realtime as keys
 from schema import registry, rights
 from schema.errors import Forbidden, StorageError, Unauthorized

@@ -1,4 +1,6 @@
-"""Web processes' asynchronous client of the streams' Redis, or of another. In: settings. Out: a client with connections of its own."""
+"""Web processes' asynchronous client of the streams' Redis, or of another. In: settings. Out: a client with connections
+of its own.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What our server and our applications know of each other beyond ASGI. Another server lacks both, and all works without:
-streams then end when their server gives up on them.
+"""What our server and our applications know of each other beyond ASGI. Under another server there is neither, and all
+works without: its streams end when it gives up on them.
 
     ENDING    in the lifespan's state: what to call when the server begins to end
     ABORT     in a request's scope: what drops its connection, with all that waits in it

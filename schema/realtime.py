@@ -115,8 +115,8 @@ end
 
 
 def write(redis: Any, happened: Mapping[str, Happened], at: int) -> None:
-    """Add what happened on each site until `at`. One script, in which thousands of counts are a command's words: a pipeline of as
-    many commands took five times as long. Not tried twice: nobody is promised anything here."""
+    """Add what happened on each site until `at`. One script, in which thousands of counts are
+    words of one command: a pipeline of as many commands took three times as long."""
     keys: list[str] = []
     words: list[Any] = [_KEPT_SECONDS, _MEMBERS_MAX]
     for site_id, one in happened.items():

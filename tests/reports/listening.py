@@ -7,9 +7,18 @@ import json
 from typing import Any
 
 from ingest.app import Ingest
+from reports.live import Live
+from schema import db, sites
+from schema.event import now
 from schema.hosting import ABORT
+from schema.settings import Settings
+from tests.ingest.serving import Server
+from tests.make import canonical
+from tests.workers.pipeline import Pipeline
 
 AWAITED_SECONDS = 10
+LOCAL = {"host": "localhost"}
+TICKET = "/api/live/ticket"
 
 
 class Ear:
@@ -98,4 +107,27 @@ async def ears(app: Ingest, count: int, **more: Any) -> list[Ear]:
     for ear in found:
         assert await ear.status() == 200
         await ear.figures()
+    return found
+
+
+def happen(pipe: Pipeline, n: int, **fields: Any) -> None:
+    shared = {name: fields.pop(name) for name in ("site_id", "country") if name in fields}
+    pipe.send(canonical(n, occurred_at=now(), **fields), **shared)
+
+
+def key_of(settings: Settings, site_id: str, role: str = "read") -> str:
+    with db.connect(settings) as connection:
+        if site_id not in sites.ids(connection):
+            site = {"name": "", "time_zone": "UTC", "origins": [], "open_to": "nobody", "strict": False}
+            sites.add_site(connection, {"site_id": site_id} | site)
+        return sites.add_key(connection, site_id, role)
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+def live_of(server: Server) -> Live:
+    """What the application keeps of its listeners."""
+    found: Live = server.app.state.live
     return found

@@ -10,48 +10,18 @@ from typing import Any
 import pytest
 
 from reports import live as hub
-from reports import tickets
-from schema import db, registry, rights, sites
 from schema import realtime as keys
-from schema.event import now
 from schema.hosting import ENDING
 from schema.settings import Settings
 from tests.ingest.serving import Server, serving
-from tests.make import canonical
-from tests.reports.listening import AWAITED_SECONDS, Ear, ears
+from tests.reports.listening import AWAITED_SECONDS, LOCAL, TICKET, Ear, ears, happen, live_of
 from tests.workers.pipeline import Pipeline
-
-LOCAL = {"host": "localhost"}
-TICKET = "/api/live/ticket"
 
 
 @pytest.fixture
 def server(settings: Settings) -> Iterator[Server]:
     with serving(settings.model_copy(update={"live_listeners_max": 60})) as running:
         yield running
-
-
-def happen(pipe: Pipeline, n: int, **fields: Any) -> None:
-    shared = {name: fields.pop(name) for name in ("site_id", "country") if name in fields}
-    pipe.send(canonical(n, occurred_at=now(), **fields), **shared)
-
-
-def key_of(settings: Settings, site_id: str, role: str = "read") -> str:
-    with db.connect(settings) as connection:
-        if site_id not in sites.ids(connection):
-            site = {"name": "", "time_zone": "UTC", "origins": [], "open_to": "nobody", "strict": False}
-            sites.add_site(connection, {"site_id": site_id} | site)
-        return sites.add_key(connection, site_id, role)
-
-
-def bearer(key: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {key}"}
-
-
-def live_of(server: Server) -> hub.Live:
-    """What the application keeps of its listeners."""
-    found: hub.Live = server.app.state.live
-    return found
 
 
 async def soon(condition: Any, what: str) -> None:
@@ -209,7 +179,8 @@ def test_streams_end_when_the_server_does(server: Server) -> None:
 
     async def listening() -> None:
         all_ = await ears(server.app, 3)
-        live_of(server).end()
+        for end in server.ending[ENDING]:
+            end()
         for ear in all_:
             assert await ear.body() == b""
             await asyncio.wait_for(ear.task, AWAITED_SECONDS)
@@ -217,98 +188,6 @@ def test_streams_end_when_the_server_does(server: Server) -> None:
         assert (await late.status(), (await late.body())[:5], await late.body()) == (200, b"retry", b"")
 
     server.run(listening())
-
-
-def test_the_lifespan_names_what_ends_the_streams(settings: Settings) -> None:
-    with serving(settings) as running:
-        assert running.app.state.live.end in running.ending[ENDING]
-
-
-def test_a_ticket_stands_for_its_key_and_its_site(server: Server, pipe: Pipeline) -> None:
-    key = key_of(server.settings, "shop")
-    happen(pipe, 0, site_id="shop")
-    made = server.request("POST", TICKET, headers=bearer(key))
-    assert (made.status_code, made.headers["cache-control"]) == (201, "no-store")
-    assert (made.json()["siteId"], made.json()["seconds"]) == ("shop", 60)
-    secret = made.json()["ticket"]
-    assert key not in secret
-
-    async def listening() -> None:
-        ear = Ear(server.app, f"ticket={secret}", host="figures.example")
-        assert await ear.status() == 200
-        assert (await ear.until(1))["siteId"] == "shop"
-        at_home = Ear(server.app)
-        assert await at_home.status() == 200
-        assert (await at_home.figures())["lastHalfHour"]["events"] == 0
-        by_key = Ear(server.app, host="figures.example", **bearer(key))
-        assert await by_key.status() == 200
-        assert (await by_key.until(1))["siteId"] == "shop"
-        for one in (ear, at_home, by_key):
-            await one.hang_up()
-
-    server.run(listening())
-
-
-def test_a_revoked_key_ends_its_streams_and_its_tickets(server: Server, pipe: Pipeline) -> None:
-    key, other = (key_of(server.settings, "shop") for _ in range(2))
-    secrets = [server.request("POST", TICKET, headers=bearer(k)).json()["ticket"] for k in (key, other)]
-
-    async def listening() -> None:
-        ends, stays = [Ear(server.app, f"ticket={secret}") for secret in secrets]
-        by_key = Ear(server.app, **bearer(key))
-        for one in (ends, stays, by_key):
-            assert await one.status() == 200
-            await one.figures()
-        pipe.connection.execute("DELETE FROM site_keys WHERE key_hash = %s", (registry.key_hash(key),))
-        pipe.redis.expire(*[k for k in pipe.redis.keys("rt:ticket:*")][:1], 1)
-        await live_of(server).check()
-        for one in (ends, by_key):
-            await asyncio.wait_for(one.task, AWAITED_SECONDS)
-        assert not stays.task.done()
-        live_of(server)._living.clear()  # as a second later
-        again = Ear(server.app, f"ticket={secrets[0]}")
-        assert await again.status() == 401
-        assert b"/api/live/ticket" in await again.body()
-        await stays.hang_up()
-
-    server.run(listening())
-
-
-def test_a_ticket_in_use_lives_on_and_ends_after_its_longest_time(server: Server, pipe: Pipeline) -> None:
-    secret = server.request("POST", TICKET, headers=LOCAL).json()["ticket"]
-    (kept,) = pipe.redis.keys("rt:ticket:*")
-
-    async def listening() -> None:
-        (ear,) = await ears(server.app, 1, query=f"ticket={secret}")
-        pipe.redis.expire(kept, 5)
-        await live_of(server).check()
-        assert pipe.redis.ttl(kept) > 5
-        live_of(server)._clock = lambda: now() + (tickets.SECONDS_MAX + 1) * 1_000_000
-        await live_of(server).check()
-        await asyncio.wait_for(ear.task, AWAITED_SECONDS)
-
-    server.run(listening())
-
-
-@pytest.mark.parametrize("method, path", [("GET", "/api/live"), ("POST", TICKET), ("GET", "/api/stats/realtime")])
-def test_whoever_may_not_read_may_not_listen(
-    server: Server, monkeypatch: pytest.MonkeyPatch, method: str, path: str
-) -> None:
-    assert server.request(method, path).status_code == 401  # by a name that is not this machine's
-    assert server.request(method, path, host="203.0.113.7", headers=LOCAL).status_code == 401
-    assert server.request(method, path, headers=bearer("ts_read_none")).status_code == 401
-    wrong = server.request(method, path, headers=bearer(key_of(server.settings, "shop", "write")))
-    assert (wrong.status_code, wrong.json()["code"]) == (403, "forbidden")
-    monkeypatch.setattr(rights, "scope_of", lambda *_: db.Scope("default", "somebody"))
-    owner = server.request(method, path, headers=LOCAL)
-    assert (owner.status_code, owner.json()["code"]) == (403, "forbidden")
-
-
-@pytest.mark.parametrize(("ticket", "status"), [("", 401), ("made-up", 401), ("é", 401), ("x" * 101, 422)])
-def test_what_is_no_ticket_opens_nothing(server: Server, ticket: str, status: int) -> None:
-    answer = server.request("GET", "/api/live", params={"ticket": ticket}, headers=LOCAL)
-    assert answer.status_code == status
-    assert status == 401 or answer.json()["fields"][0]["field"] == "ticket"
 
 
 def test_without_redis_it_is_said(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Live figures from the web process as it is run: five hundred listen, one of them takes nothing, and all end with it."""
+"""Live figures from the web process as it is run: five hundred listen, one more takes nothing, and all end with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a site now: counted by the minute in which it happened, gone after half an hour, nobody's id in it."""
+"""What is known of a site now: counted by the minute in which it happened, gone after half an hour, without an id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a drain tells of now: what happened within the half hour, without bots, once each, and never at an event's cost."""
+"""What a drain tells of now: what happened within the half hour, without bots, once each, at no event's cost."""
 
 from __future__ import annotations
 
