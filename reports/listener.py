@@ -1,5 +1,5 @@
-"""One listener of live figures, between whoever has news and the connection that takes them. In: messages, each of which makes
-the one before it needless. Out: the newest, when there is room: nothing piles up for whoever is slow.
+"""One listener of live figures, between whoever has news and the connection that takes it. In: messages, of which each
+makes the one before it needless. Out: the newest, when there is room: nothing piles up for whoever is slow.
 """
 
 from __future__ import annotations
