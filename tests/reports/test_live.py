@@ -11,9 +11,11 @@ import pytest
 
 from reports import live as hub
 from schema import realtime as keys
+from schema.event import now
 from schema.hosting import ENDING
 from schema.settings import Settings
 from tests.ingest.serving import Server, serving
+from tests.make import MINUTE
 from tests.reports.listening import AWAITED_SECONDS, LOCAL, TICKET, Ear, ears, happen, live_of
 from tests.workers.pipeline import Pipeline
 
@@ -155,6 +157,24 @@ def test_a_silent_stream_beats_and_so_it_does_without_redis(server: Server, monk
         monkeypatch.setattr(keys, "ask_version", down)
         monkeypatch.setattr(hub, "_READ_SECONDS", 0.0)
         assert await ear.body() == b": still here\n\n"
+        await ear.hang_up()
+
+    server.run(listening())
+
+
+def test_what_goes_out_of_the_last_minute_is_told_although_nothing_happens(
+    server: Server, pipe: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "_MOVE_SECONDS", 0.1)
+    monkeypatch.setattr(hub, "_READ_SECONDS", 0.02)
+    happen(pipe, 0)
+
+    async def listening() -> None:
+        (ear,) = await ears(server.app, 1)
+        live_of(server)._clock = lambda: now() + 2 * MINUTE
+        while (found := await ear.figures())["lastMinute"]["events"]:
+            pass
+        assert found["lastHalfHour"]["events"] == 1
         await ear.hang_up()
 
     server.run(listening())
