@@ -28,6 +28,7 @@ from reports import status
 from reports.events_routes import add_events_routes
 from reports.figures_routes import add_figures_routes
 from reports.lately import lately
+from reports.live_routes import add_live_routes
 from reports.metrics import Pipeline
 from reports.stats_routes import add_stats_routes
 from reports.verdicts_route import add_verdicts_route
@@ -35,6 +36,7 @@ from schema import db, migrate, rights
 from schema import settings as config
 from schema.errors import InvalidRequest, TripstreamError
 from schema.event import now
+from schema.hosting import ENDING
 from schema.settings import Settings
 from tripstream.docs import add_docs
 
@@ -55,12 +57,12 @@ def create(settings: Settings | None = None) -> Ingest:
     chosen = settings or config.load()
 
     @asynccontextmanager
-    async def lifespan(app: Ingest) -> AsyncIterator[None]:
+    async def lifespan(app: Ingest) -> AsyncIterator[dict[str, Any]]:
         pipeline = Pipeline(chosen)
         REGISTRY.register(pipeline)
-        async with accepting(app) as gate, recommender.open():
-            app.state.gate, app.state.recommender = gate, recommender
-            yield
+        async with accepting(app) as gate, recommender.open(), live.open():
+            app.state.gate, app.state.recommender, app.state.live = gate, recommender, live
+            yield {ENDING: [live.end]}
         REGISTRY.unregister(pipeline)
 
     app = Ingest(chosen, lifespan=lifespan)
@@ -72,6 +74,7 @@ def create(settings: Settings | None = None) -> Ingest:
     add_evaluation_routes(app, chosen, lambda: recommender.fresh.view, require_admin)
     add_metrics_routes(app, chosen)
     add_stats_routes(app, chosen)
+    live = add_live_routes(app, chosen)
     add_figures_routes(app, chosen)
     add_events_routes(app, chosen)
     add_reference_routes(app, chosen)

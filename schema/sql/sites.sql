@@ -65,6 +65,11 @@ RETURNING key_id
 -- Site and role of a live key.
 SELECT site_id, role FROM site_keys WHERE key_hash = %(key_hash)s AND coalesce(ends_at > now(), true)
 
+-- name: living
+-- Those of the keys that live and may read.
+SELECT key_hash FROM site_keys
+WHERE key_hash = ANY(%(key_hashes)s) AND coalesce(ends_at > now(), true) AND role <> 'write'
+
 -- name: list_sites
 -- Sites with what they have been sent so far.
 SELECT site_id, name, time_zone, origins, open_to, strict,
