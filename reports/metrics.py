@@ -48,7 +48,7 @@ class Pipeline(Collector):
 
     def _of_postgres(self) -> Iterator[Metric]:
         try:
-            with db.connect(self._settings, "tripstream_reader", statement_seconds_max=2) as connection:
+            with db.connect(self._settings, "tripstream_monitor", statement_seconds_max=2) as connection:
                 rows = status.drained(connection)
                 outbox = status.outbox(connection)
                 marked, unmoved = status.marked(connection)

@@ -18,6 +18,7 @@ from tripstream import (
     evaluation_commands,
     figure_commands,
     identity_commands,
+    owner_commands,
     replay_commands,
     run_commands,
     schema_commands,
@@ -86,6 +87,7 @@ for _commands in (
     tail_commands,
 ):
     app.add_typer(_commands.app)
+site_commands.site.add_typer(owner_commands.owner, name="owner")
 app.add_typer(site_commands.site, name="site")
 app.add_typer(identity_commands.identity, name="identity")
 app.add_typer(site_commands.deadletters, name="deadletters")
