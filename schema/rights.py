@@ -71,8 +71,8 @@ def whole_site_of(settings: Settings, request: HTTPConnection) -> Scope:
 
 
 def sites_of(settings: Settings, request: HTTPConnection) -> str | None:
-    """The same; None, which is every site, with the installation's key. A site's admin key sees its own site."""
-    return None if _is_installations(settings, key_in(request.headers)) else site_of(settings, request)
+    """The same site; None, which is every site, with the installation's key. A site's admin key sees its own site."""
+    return None if _is_installations(settings, key_in(request.headers)) else whole_site_of(settings, request).site_id
 
 
 def require_admin(settings: Settings, headers: Mapping[str, str]) -> None:
