@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -10,9 +9,8 @@ import pytest
 
 from schema import db, pools
 from schema.db import Scope
-from schema.errors import Busy, ConfigError, StorageError
+from schema.errors import Busy, ConfigError
 from schema.settings import Settings
-from tests.conftest import Servers
 from tests.schema.test_row_security import fill
 
 SITES = "SELECT DISTINCT site_id FROM daily_stats"
@@ -115,23 +113,6 @@ def test_connections_that_were_killed_cost_nobody_an_answer(settings: Settings) 
                                    " WHERE datname = current_database() AND pid <> pg_backend_pid()")  # fmt: skip
             assert killed.fetchall()[0][0] >= 1
         assert list(threads.map(lambda _: sites(settings, Scope("b")), range(40))) == [["b"]] * 40
-
-
-def test_a_postgres_that_was_away_is_one_clear_line_and_then_answers_again(
-    own_servers: Callable[[], Servers], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pools, "_SECONDS_MAX", 0.5)
-    servers = own_servers()
-    settings = servers.settings()
-    filled(settings)
-    assert sites(settings, Scope("a")) == ["a"]
-    servers.postgres.stop(immediate=True)
-    for _ in range(2):
-        with pytest.raises(StorageError, match="Postgres cannot be reached: try again"):
-            sites(settings, Scope("a"))
-    servers.postgres.start()
-    assert sites(settings, Scope("a")) == ["a"]
-    pools.close()
 
 
 def test_what_is_missing_is_told(settings: Settings) -> None:
