@@ -1,4 +1,4 @@
-"""Connections to Postgres, as one of four roles. In: settings. Out: psycopg connections, StorageError when down.
+"""Connections to Postgres, as one of five roles. In: settings. Out: psycopg connections, StorageError when down.
 
 The database URL is the owner's. Whoever works changes role first, so a mistake in a worker or in the web process
 cannot alter the schema. `synchronous_commit` is forced on: an acknowledgement must never outlive its commit. Row-level
@@ -21,7 +21,7 @@ from schema.errors import ConfigError, StorageError
 from schema.settings import Settings, env_name
 from schema.sql import load
 
-Role = Literal["owner", "tripstream_writer", "tripstream_reader", "tripstream_monitor"]
+Role = Literal["owner", "tripstream_writer", "tripstream_reader", "tripstream_owner_reader", "tripstream_monitor"]
 Connection = psycopg.Connection[TupleRow]
 
 
@@ -93,15 +93,17 @@ def _scoped(
 ) -> Iterator[tuple[Connection, float]]:
     """A reader's transaction on the server of that setting, and how many seconds that is behind."""
 
+    role: Role = "tripstream_reader" if scope.auth_user_id is None else "tripstream_owner_reader"
+
     def begin(connection: Connection) -> float:
         connection.isolation_level = IsolationLevel.REPEATABLE_READ if one_moment else IsolationLevel.READ_COMMITTED
         connection.read_only = True
-        values = scope._asdict() | {"statement_timeout": f"{statement_seconds_max}s"}
-        values["auth_user_id"] = scope.auth_user_id or ""
+        values = {"site_id": scope.site_id, "auth_user_id": scope.auth_user_id or "", "role": role}
+        values["statement_timeout"] = f"{statement_seconds_max}s"
         try:
             *_, seconds = connection.execute(load("scopes")["begin"], values).fetchall()[0]
         except _NO_ROLE as error:
-            raise _missing("tripstream_reader") from error
+            raise _missing(role) from error
         return float(seconds)
 
     url = checked_url(settings, name)

@@ -24,7 +24,11 @@ from schema.settings import Settings
 from tripstream.embedded_postgres import DATABASE, Postgres
 from tripstream.embedded_valkey import Valkey
 
-for _name in [n for n in os.environ if n.startswith("TRIPSTREAM_") or n.endswith(("DATABASE_URL", "REDIS_URL"))]:
+for _name in [
+    n
+    for n in os.environ
+    if n.startswith("TRIPSTREAM_") or n.endswith(("DATABASE_URL", "DATABASE_READ_URL", "REDIS_URL"))
+]:
     del os.environ[_name]
 
 # What a crash of the machine would lose, no test can see; clones of the database cost half as much.

@@ -1,13 +1,13 @@
 -- Roles and what they may do. Runs after every migration and whenever there is none: a dump carries no roles, and a
 -- database restored on another server has none of this. Changes nothing where nothing is missing.
 
--- The owner migrates; the writer drains and rolls up; the reader answers questions about one site; the monitor counts, of
--- all sites.
+-- The owner migrates; the writer drains and rolls up; the reader answers questions about one site, the owner's reader
+-- about one owner's pages in it; the monitor counts, of all sites.
 DO $$
 DECLARE
     wanted text;
 BEGIN
-    FOREACH wanted IN ARRAY '{tripstream_writer,tripstream_reader,tripstream_monitor}'::text[] LOOP
+    FOREACH wanted IN ARRAY '{tripstream_writer,tripstream_reader,tripstream_owner_reader,tripstream_monitor}'::text[] LOOP
         BEGIN
             IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
                 EXECUTE format('CREATE ROLE %I NOLOGIN NOBYPASSRLS', wanted);
@@ -63,22 +63,24 @@ BEGIN
     END LOOP;
 END $$;
 
--- The reader: what is on this list. A later migration that makes a table which it should see adds the table here.
+-- The readers: what is on this list. A later migration that makes a table which it should see adds the table here.
 DO $$
 DECLARE
-    readable text;
+    one record;
 BEGIN
-    FOREACH readable IN ARRAY '{schema_version,sites,event_types,event_sources,batches,drained,accepted_mirror,users,
+    FOR one IN SELECT to_regclass('public.' || name) AS name, role FROM unnest(
+        '{site_owners,dirty_hours,schema_version,sites,event_types,event_sources,batches,drained,accepted_mirror,users,
         identities,sessions,trip_interactions,rollup_hourly,daily_events,weekly_events,monthly_events,dirty_days,clock_ticks,
         texts,events,continents,countries,companies,guides,trip_types,tags,trip_templates,trip_template_countries,
         trip_template_tags,trip_occurrences,catalogue_changes,recommendation_requests,recommendation_daily,
         evaluation_scenarios,event_schemas,schema_warnings,daily_stats,daily_user_stats,daily_group_stats,
-        daily_click_targets,daily_page_stats,daily_dimensions,daily_trips,daily_sessions,rolled_up,dirty_hours,site_owners}'::text[]
+        daily_click_targets,daily_page_stats,daily_dimensions,daily_trips,daily_sessions,rolled_up}'::text[]
+    ) AS listed (name), unnest('{tripstream_reader,tripstream_owner_reader}'::text[]) AS readers (role)
     LOOP
-        IF to_regclass('public.' || readable) IS NOT NULL  -- an upgrade to an earlier version has not all of them
-            AND NOT has_table_privilege('tripstream_reader', to_regclass('public.' || readable), 'SELECT')
+        IF one.name IS NOT NULL  -- an upgrade to an earlier version has not all of them
+            AND NOT has_table_privilege(one.role, one.name, 'SELECT')
         THEN
-            EXECUTE format('GRANT SELECT ON public.%I TO tripstream_reader', readable);
+            EXECUTE format('GRANT SELECT ON %s TO %I', one.name, one.role);
         END IF;
     END LOOP;
 END $$;
@@ -93,6 +95,7 @@ BEGIN
     FOR one IN
         SELECT role, to_regclass('public.' || name) AS name, columns FROM (VALUES
             ('reader', 'user_agents', 'user_agent_id,browser,os,device_type,is_bot,bot_reason'),
+            ('owner_reader', 'user_agents', 'user_agent_id,browser,os,device_type,is_bot,bot_reason'),
             ('reader', 'dead_letters', 'site_id,batch_id,place,event_id,state'),
             ('monitor', 'schema_version', 'version_num'),
             ('monitor', 'sites', 'site_id'),

@@ -2,7 +2,7 @@
 
 -- name: begin
 -- Sets, for this transaction only, what a reader may see and for how long; returns how old a replica is, in seconds.
-SELECT set_config('role', 'tripstream_reader', true),
+SELECT set_config('role', %(role)s, true),
     set_config('app.site_id', %(site_id)s, true),
     set_config('app.auth_user_id', %(auth_user_id)s, true),
     set_config('statement_timeout', %(statement_timeout)s, true),

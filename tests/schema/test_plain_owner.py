@@ -16,7 +16,7 @@ from tests.make import canonical
 from tests.workers.pipeline import pipeline, visit
 from tripstream import binaries
 
-ROLES = "tripstream_writer, tripstream_reader, tripstream_monitor"
+ROLES = "tripstream_writer, tripstream_reader, tripstream_owner_reader, tripstream_monitor"
 
 
 @pytest.fixture
@@ -79,12 +79,12 @@ def test_a_plain_owner_migrates_works_backs_up_and_restores(plain: Settings, tmp
 def test_an_upgrade_puts_back_what_is_missing_of_policies(plain: Settings) -> None:
     migrate.upgrade(plain)
     with psycopg.connect(plain.database_url, autocommit=True) as owner:
-        owner.execute("DROP POLICY own_codes ON events; CREATE POLICY whole_site ON events USING (true)")
+        owner.execute("DROP POLICY own_codes ON events; CREATE POLICY own_site ON events USING (true)")
         owner.execute("ALTER TABLE sessions DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY")
         owner.execute("CREATE TABLE later (site_id text, word text); CREATE VIEW latest AS SELECT * FROM later")
         migrate.upgrade(plain)
         found = owner.execute("SELECT polname FROM pg_policy WHERE polrelid = 'events'::regclass ORDER BY 1").fetchall()
-        assert found == [("monitor_all",), ("own_codes",), ("owner_all",), ("writer_all",)]
+        assert found == [("monitor_all",), ("own_codes",), ("owner_all",), ("reader_site",), ("writer_all",)]
         secured = (
             "SELECT relname FROM pg_class WHERE relname IN ('sessions', 'later') AND relforcerowsecurity ORDER BY 1"
         )

@@ -27,7 +27,9 @@ CHANGES = (
 PRIVATE = ("site_keys", "dead_letters", "event_ids", "event_outbox", "user_agents")
 
 
-@pytest.mark.parametrize("role", ["tripstream_writer", "tripstream_reader"])
+@pytest.mark.parametrize(
+    "role", ["tripstream_writer", "tripstream_reader", "tripstream_owner_reader", "tripstream_monitor"]
+)
 def test_neither_role_can_change_the_schema(shared: Settings, role: db.Role) -> None:
     with db.connect(shared, role) as connection:
         for statement in CHANGES:

@@ -8,27 +8,25 @@ CREATE TABLE site_owners (
 );
 CREATE INDEX site_owners_user ON site_owners (auth_user_id);
 
--- Puts row-level security on one table that has a site_id, or on one partition; whatever is right already stays. The
--- reader's rows are those of app.site_id; while app.auth_user_id is set, of them those of that person's owner codes, and
--- none where the table has no owner codes, but for what a site's owners share. Both settings are texts: '' is unset, and
--- then nothing is seen. The reader's policy is named after its rule, so that a table which gets owner codes later gets the
--- other policy. Owner and writer see everything, the monitor what it was granted. The first comparison stands bare: it is
--- leak-proof and stable, so that indexes serve it, which (SELECT …) in its place would hide from the planner's estimates.
+-- Puts row-level security on one table that has a site_id, or on one partition; whatever is right already stays. A reader
+-- sees the rows of app.site_id. Somebody who owns pages reads in another role: of those rows the ones of the owner codes
+-- that are app.auth_user_id's, where the table has codes; none where it has not, but for what a site's owners share. One
+-- policy with an OR for both hid from the planner how many rows there are, and indexes on codes from owners. Both settings
+-- are texts: '' is unset, and then nothing is seen. The comparison stands bare: it is leak-proof and stable, so that
+-- indexes serve it. Owner and writer see everything, the monitor the columns that it was granted.
 CREATE FUNCTION secure_table(which regclass) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     of_site text := $q$site_id = NULLIF(current_setting('app.site_id', true), '')$q$;
-    person text := $q$NULLIF(current_setting('app.auth_user_id', true), '')$q$;
+    of_person text := $q$auth_user_id = NULLIF(current_setting('app.auth_user_id', true), '')$q$;
     has_codes boolean := EXISTS (SELECT FROM pg_attribute WHERE attrelid = which AND attname = 'owner_code' AND NOT attisdropped);
+    is_entries boolean := which = 'site_owners'::regclass;
     is_shared boolean := which = ANY ('{sites,texts,dirty_hours,dirty_days}'::regclass[]);
-    rule text := CASE WHEN which = 'site_owners'::regclass THEN 'own_entries' WHEN is_shared THEN 'own_site'
-                      WHEN has_codes THEN 'own_codes' ELSE 'whole_site' END;
-    seen text := of_site || CASE rule
-        WHEN 'own_entries' THEN format(' AND auth_user_id = %s', person)
-        WHEN 'own_site' THEN ''
-        WHEN 'own_codes' THEN format(' AND ((SELECT %1$s) IS NULL OR owner_code IN (SELECT o.owner_code '
-            'FROM public.site_owners AS o WHERE o.%2$s AND o.auth_user_id = %1$s))', person, of_site)
-        ELSE format(' AND %s IS NULL', person) END;
+    own text := CASE
+        WHEN is_shared THEN of_site
+        WHEN is_entries THEN format('%s AND %s', of_site, of_person)
+        WHEN has_codes THEN format('%1$s AND owner_code = ANY (ARRAY(SELECT o.owner_code FROM public.site_owners AS o '
+                                   'WHERE o.%1$s AND o.%2$s))', of_site, of_person) END;
     one record;
 BEGIN
     IF EXISTS (SELECT FROM pg_class WHERE oid = which AND NOT (relrowsecurity AND relforcerowsecurity)) THEN
@@ -37,19 +35,23 @@ BEGIN
     FOR one IN
         SELECT *, ARRAY(SELECT oid FROM pg_roles WHERE rolname = role) AS roles
         FROM (SELECT 'owner_all', pg_get_userbyid(relowner), 'ALL', 'true' FROM pg_class WHERE oid = which
-              UNION ALL VALUES ('writer_all', 'tripstream_writer', 'ALL', 'true'),
-                               ('monitor_all', 'tripstream_monitor', 'SELECT', 'true'),
-                               (rule, 'tripstream_reader', 'SELECT', seen)) AS wanted (name, role, command, condition)
+              UNION ALL VALUES
+                  ('writer_all', 'tripstream_writer', 'ALL', 'true'),
+                  ('monitor_all', 'tripstream_monitor', 'SELECT', 'true'),
+                  ('reader_site', 'tripstream_reader', 'SELECT', CASE WHEN NOT is_entries THEN of_site END),
+                  ('own_site', 'tripstream_owner_reader', 'SELECT', CASE WHEN is_shared THEN own END),
+                  ('own_codes', 'tripstream_owner_reader', 'SELECT', CASE WHEN NOT is_shared THEN own END)
+             ) AS wanted (name, role, command, condition)
     LOOP
-        CONTINUE WHEN EXISTS (SELECT FROM pg_policy WHERE polrelid = which AND polname = one.name AND polroles = one.roles);
-        EXECUTE format('DROP POLICY IF EXISTS %I ON %s', one.name, which);
-        EXECUTE format('CREATE POLICY %I ON %s FOR %s TO %I USING (%s)', one.name, which, one.command, one.role, one.condition);
-    END LOOP;
-    FOR one IN
-        SELECT polname FROM pg_policy WHERE polrelid = which AND polname <> rule
-            AND polname IN ('own_entries', 'own_site', 'own_codes', 'whole_site')
-    LOOP
-        EXECUTE format('DROP POLICY %I ON %s', one.polname, which);
+        CONTINUE WHEN one.condition IS NOT NULL
+            AND EXISTS (SELECT FROM pg_policy WHERE polrelid = which AND polname = one.name AND polroles = one.roles);
+        IF EXISTS (SELECT FROM pg_policy WHERE polrelid = which AND polname = one.name) THEN
+            EXECUTE format('DROP POLICY %I ON %s', one.name, which);
+        END IF;
+        IF one.condition IS NOT NULL THEN
+            EXECUTE format('CREATE POLICY %I ON %s FOR %s TO %I USING (%s)',
+                           one.name, which, one.command, one.role, one.condition);
+        END IF;
     END LOOP;
 END $$;
 REVOKE ALL ON FUNCTION secure_table FROM PUBLIC;
