@@ -19,6 +19,7 @@ from tripstream import (
     figure_commands,
     identity_commands,
     import_commands,
+    owner_commands,
     replay_commands,
     retention_commands,
     run_commands,
@@ -88,6 +89,7 @@ for _commands in (
     tail_commands,
 ):
     app.add_typer(_commands.app)
+site_commands.site.add_typer(owner_commands.owner, name="owner")
 app.add_typer(site_commands.site, name="site")
 app.add_typer(identity_commands.identity, name="identity")
 app.add_typer(import_commands.imports, name="import")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from schema import settings as config
@@ -36,27 +37,30 @@ def status() -> None:
     from workers import agents
 
     settings = _settings()
-    with db.wrapped(), db.connect(settings) as connection, stream.connect(settings.streams_url) as redis:
+    with (
+        db.wrapped(),
+        db.connect(settings) as connection,
+        db.connect(settings, "tripstream_monitor") as monitor,
+        stream.connect(settings.streams_url) as redis,
+    ):
         queue = figures.queue(redis, settings)
-        fresh = figures.freshness(connection)
-        minute, hour = figures.rates(connection)
+        fresh = figures.freshness(monitor)
+        minute, hour = figures.rates(monitor)
         console.print(f"backlog    {queue.batches} batches, oldest {queue.oldest_seconds:.1f} s")
         console.print(f"memory     {queue.memory_share:.0%} of Redis' limit")
-        outbox = figures.outbox(connection)
+        outbox = figures.outbox(monitor)
         console.print(
             f"outbox     {outbox.pending} pending, oldest {outbox.oldest_seconds:.1f} s; {outbox.failed} failed"
         )
         console.print(f"rate       {minute:.1f} events/s over a minute, {hour:.1f} over an hour")
-        console.print(
-            "asked      {} recommendations in an hour, {} without a result".format(*figures.asked(connection))
-        )
+        console.print("asked      {} recommendations in an hour, {} without a result".format(*figures.asked(monitor)))
         console.print(f"freshness  last stored {_ago(fresh.last_drained)}, newest rolled-up hour {fresh.newest_hour}")
         console.print(f"waiting    {fresh.dirty_hours} hours and {fresh.dirty_days} days for the next rollup")
-        console.print("identities {} wait to be moved; {} failed".format(*figures.marked(connection)))
+        console.print("identities {} wait to be moved; {} failed".format(*figures.marked(monitor)))
         if outdated := agents.outdated(connection):
             console.print(f"agents     {outdated} user agents were judged by older rules: `tripstream reclassify`")
-        _print("events by site and lane", figures.drained(connection))
-        _print("chores", figures.chores(connection))
+        _print("events by site and lane", figures.drained(monitor))
+        _print("chores", figures.chores(monitor))
         refused = [
             {"site": site, "event type and reason": reason, "refused": n}
             for site in sites.ids(connection)
@@ -65,7 +69,7 @@ def status() -> None:
         _print("refused in a response", refused)
         _print("identities that cannot be moved", figures.unmoved(connection))
         _print("dead letters", figures.dead_by_reason(connection))
-        _print("stored though it does not fit its schema", figures.schema_warnings(connection))
+        _print("stored though it does not fit its schema", figures.schema_warnings(monitor))
 
 
 @app.command()
@@ -213,4 +217,4 @@ def _print(title: str, rows: list[dict[str, Any]]) -> None:
 def _cell(value: Any) -> str:
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-    return "" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
+    return "" if value is None else f"{value:.2f}" if isinstance(value, float) else escape(str(value))

@@ -130,5 +130,5 @@ def test_a_read_key_reads_its_own_site_and_no_other(pipe: Pipeline, get: Get) ->
     assert get(far, {"authorization": f"Bearer {keys['write']}"}, site_id="shop").status_code in (401, 403)
     assert get(far, site_id="default").status_code == 401
     assert get(site_id="shop").status_code == get(site_id="nowhere").status_code == 404
-    with db.connect(pipe.settings, "tripstream_reader") as reader, pytest.raises(NotFound):
+    with db.reading(pipe.settings, db.Scope("default")) as reader, pytest.raises(NotFound):
         stats(reader, "gone", None, datetime.now(UTC))

@@ -54,7 +54,7 @@ def test_a_second_upgrade_changes_nothing(settings: Settings) -> None:
 def test_a_database_restored_without_grants_gets_them_at_the_next_upgrade(settings: Settings) -> None:
     with psycopg.connect(settings.database_url, autocommit=True) as owner:
         granted = catalog(owner)
-        owner.execute("DROP OWNED BY tripstream_writer, tripstream_reader")
+        owner.execute("DROP OWNED BY tripstream_writer, tripstream_reader, tripstream_owner_reader, tripstream_monitor")
         with pytest.raises(psycopg.errors.InsufficientPrivilege), db.connect(settings) as writer:
             writer.execute("SELECT * FROM events")
         owner.execute("REVOKE USAGE ON SCHEMA public FROM PUBLIC")
