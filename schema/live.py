@@ -69,6 +69,13 @@ def prune(redis: Redis, sites: Iterable[str], before_ms: int) -> int:
     return gone
 
 
+def forget(redis: Redis, site_id: str, visitors: Iterable[str], sessions: Iterable[str]) -> None:
+    """Forget these visitors and sessions, whose ids come as text."""
+    for key, ids, remove in (("visitor", visitors, redis.hdel), ("live", sessions, redis.zrem)):
+        for page in _pages(ids, 1000):
+            remove(f"{key}:{site_id}", *(UUID(one).bytes for one in page))
+
+
 def _pages(items: Iterable[Any], size: int) -> Iterable[list[Any]]:
     page: list[Any] = []
     for item in items:
