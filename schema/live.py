@@ -76,6 +76,15 @@ def forget(redis: Redis, site_id: str, visitors: Iterable[str], sessions: Iterab
             remove(f"{key}:{site_id}", *(UUID(one).bytes for one in page))
 
 
+def found(redis: Redis, site_id: str, visitors: Iterable[str]) -> Iterable[tuple[str, UUID, int | None]]:
+    """The session that each of these visitors was last given, and when that was last seen, in ms."""
+    for visitor in visitors:
+        session = _value(redis.hget(f"visitor:{site_id}", UUID(visitor).bytes))
+        if session is not None:
+            seen = _value(redis.zscore(f"live:{site_id}", session))
+            yield visitor, UUID(bytes=session), None if seen is None else int(seen)
+
+
 def _pages(items: Iterable[Any], size: int) -> Iterable[list[Any]]:
     page: list[Any] = []
     for item in items:

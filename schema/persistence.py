@@ -7,6 +7,7 @@ whole by Redis, so that a crash leaves the old one or the new one.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from redis import Redis
@@ -15,18 +16,18 @@ from redis.exceptions import RedisError, ResponseError
 
 class _File(NamedTuple):
     name: str
-    command: str
+    order: Callable[[Redis], Any]
     busy: tuple[str, ...]
     status: str
 
 
 _AOF = _File(
     "append-only file",
-    "BGREWRITEAOF",
+    Redis.bgrewriteaof,
     ("aof_rewrite_in_progress", "aof_rewrite_scheduled"),
     "aof_last_bgrewrite_status",
 )
-_RDB = _File("snapshot", "BGSAVE", ("rdb_bgsave_in_progress",), "rdb_last_bgsave_status")
+_RDB = _File("snapshot", Redis.bgsave, ("rdb_bgsave_in_progress",), "rdb_last_bgsave_status")
 _PAUSE_SECONDS = 0.02
 
 
@@ -47,7 +48,7 @@ def _rewritten(redis: Redis, file: _File, until: float) -> bool:
         return False
     while True:
         try:
-            redis.execute_command(file.command)
+            file.order(redis)
             break
         except ResponseError as error:  # the other file is being written
             if "progress" not in str(error) or time.monotonic() >= until:

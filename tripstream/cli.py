@@ -18,6 +18,7 @@ from tripstream import (
     evaluation_commands,
     figure_commands,
     identity_commands,
+    privacy_commands,
     replay_commands,
     run_commands,
     schema_commands,
@@ -84,6 +85,7 @@ for _commands in (
     evaluation_commands,
     replay_commands,
     tail_commands,
+    privacy_commands,
 ):
     app.add_typer(_commands.app)
 app.add_typer(site_commands.site, name="site")

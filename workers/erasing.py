@@ -84,14 +84,14 @@ def erase(connection: Connection, person: Person, secret: str) -> tuple[Person, 
 def forget_unread(connection: Connection, person: Person) -> Counter[str]:
     """What holds events in other forms: dead letters, the outbox, and receipts of the batches those came in."""
     mentions, counts = Mentions(person), Counter[str]()
-    letters, batches = [], []
+    letters, batches, emitted = [], [], []
     for letter in _looked_through(connection, "letters", person.site_id):
         dead_letter_id, _, raw, shared, reason, *_ = letter
         if mentions.raw(bytes(raw)) or mentions.json(shared) or mentions.text(reason):
             letters.append(dead_letter_id)
-    emitted = [
-        row[0] for row in _looked_through(connection, "outbox", person.site_id) if mentions.json(row[3:8] + row[10:])
-    ]
+    for event_id, _, _, user_id, _, *said in _looked_through(connection, "outbox", person.site_id):
+        if mentions.json({"user_id": user_id, "said": said[:3]}):
+            emitted.append(event_id)
     if letters:
         batches = [b for (b,) in connection.execute(_PRIVACY["batches_of_letters"], {"ids": letters})]
         counts["dead_letters"] = connection.execute(_SQL["forget_letters"], {"ids": letters}).rowcount

@@ -1,6 +1,6 @@
 """Does this speak of that person? In: JSON, text or bytes of any origin, and who is looked for. Out: yes or no.
 
-Whole texts are compared with every id of the person; within longer texts only ids that are found by chance nowhere else.
+Ids that say by themselves that they are ids are looked for anywhere; short ones only where an id is kept.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 from workers.people import Person
+from workers.tombstones import ID_NAMES
 
 _TELLING = 8  # characters: a shorter id is also a word or a number in somebody else's text
 
@@ -41,23 +42,24 @@ class Mentions:
         self._bytes = [found for name in self._telling for found in _in_bytes(name)]
 
     def text(self, text: str) -> bool:
-        """Whether a text is one of the ids, or holds a telling one."""
-        return text.lower() in self._whole or self._search(text) is not None
+        """Whether a text is or holds one of the ids that are looked for anywhere."""
+        return self._search(text) is not None
 
     def json(self, value: Any) -> bool:
-        """The same of any text in JSON, keys too; of whole numbers that are ids."""
-        waiting = [value]
+        """The same of any text in JSON, keys too; of short ids and numbers under the name of an id."""
+        waiting: list[tuple[Any, Any]] = [(None, value)]
         while waiting:
-            one = waiting.pop()
+            name, one = waiting.pop()
             if isinstance(one, dict):
-                waiting += [*one, *one.values()]
+                waiting += [*((None, key) for key in one), *one.items()]
             elif isinstance(one, list | tuple):
-                waiting += one
-            elif isinstance(one, str) and self.text(one):
-                return True
-            elif isinstance(one, int) and not isinstance(one, bool) and str(one) in self._whole:
+                waiting += [(name, inner) for inner in one]
+            elif isinstance(one, str | int) and self._says(name, str(one)):
                 return True
         return False
+
+    def _says(self, name: Any, text: str) -> bool:
+        return self.text(text) or (name in ID_NAMES and text.lower() in self._whole)
 
     def raw(self, raw: bytes) -> bool:
         """The same of bytes, which may be JSON; also an id in the sixteen bytes that queued entries write it in."""

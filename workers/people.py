@@ -1,7 +1,8 @@
 """Who a person is: every id that is known to be theirs. In: a user's id, a visitor's id or an email. Out: a Person.
 
-A verified token joins ids; a claim alone brings only what it was said with, and a browser that claimed to be nobody else.
-A browser that several registered users had is each of theirs only while it was: what it did for the others is not touched.
+A verified token joins ids; a claim alone brings only what it was said with, and a browser that claimed to be nobody
+else. A browser that several registered users had is each of theirs only while it was: what it did for the others is
+not touched.
 """
 
 from __future__ import annotations

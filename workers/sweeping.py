@@ -82,7 +82,7 @@ def _rewrite(connection: Connection, table: Table, person: Person, names: list[s
         ).format(
             table=sql.Identifier("public", table.name),
             column=sql.Identifier(column),
-            kind=sql.SQL(kind),  # type: ignore[arg-type] # one of three, which the query names
+            kind=sql.SQL(kind),
             site=_site(table),
         )
         values: dict[str, Any] = {"site_id": person.site_id, "pattern": pattern(names), "token": token}

@@ -22,6 +22,11 @@ from schema.sql import load
 
 _SQL = load("privacy")
 VISITOR, SESSION, USER, EMAIL = "visitor", "session", "user", "email"
+ID_NAMES = {
+    *("user_id", "userId", "auth_user_id", "claimed_user", "distinct_id", "$user_id", "previousId", "sub"),
+    *("anonymous_id", "anonymousId", "anon_id", "session_id", "sessionId", "email"),
+}
+"""What fields are called that hold an id of a person, in the formats that are taken."""
 _CACHE_MAX = 100_000
 
 
@@ -102,17 +107,17 @@ def _of_token(batch: Batch) -> Iterator[tuple[str, str]]:
 
 
 def _of_text(sent: str) -> Iterator[tuple[str, str]]:
-    """Every text in a JSON document, as each kind of id that it may be."""
+    """Every id in a JSON document, as each kind of id that it may be."""
     try:
-        found: list[Any] = [msgspec.json.decode(sent)]
+        found: list[tuple[Any, Any]] = [(None, msgspec.json.decode(sent))]
     except (msgspec.DecodeError, RecursionError):
         return
     while found:
-        value = found.pop()
+        name, value = found.pop()
         if isinstance(value, dict):
-            found += value.values()
+            found += value.items()
         elif isinstance(value, list):
-            found += value
-        elif isinstance(value, str):
-            yield from ((kind, value) for kind in (VISITOR, SESSION, USER))
-            yield EMAIL, value.lower()
+            found += ((name, one) for one in value)
+        elif name in ID_NAMES and isinstance(value, str | int):
+            yield from ((kind, str(value)) for kind in (VISITOR, SESSION, USER))
+            yield EMAIL, str(value).lower()

@@ -51,13 +51,6 @@ WHERE NOT EXISTS (
 SELECT session_id::text FROM sessions
 WHERE site_id = %(site_id)s AND (user_id = ANY(%(users)s::bigint[]) OR anonymous_id = ANY(%(own)s::uuid[]))
 
--- name: events_theirs
--- The person's events, as they are stored.
-SELECT * FROM events
-WHERE site_id = %(site_id)s AND (
-    user_id = ANY(%(users)s::bigint[]) OR claimed_user = ANY(%(claims)s::text[])
-    OR auth_user_id = ANY(%(auths)s::text[]) OR (user_id IS NULL AND anonymous_id = ANY(%(own)s::uuid[])))
-
 -- name: export_events
 -- The same in words, oldest first.
 SELECT * FROM readable_events
@@ -112,12 +105,6 @@ WHERE site_id = %(site_id)s ORDER BY dead_letter_id
 SELECT event_id, event_type, event_category, user_id, entity_type, entity_id, event_data, metadata, created_at,
     processing_status, error_message
 FROM event_outbox WHERE site_id = %(site_id)s ORDER BY created_at, event_id
-
--- name: batches_of
--- Receipts of these batches that say something of their events.
-SELECT batch_id, received_at, verdicts FROM batches
-WHERE site_id = %(site_id)s AND verdicts IS NOT NULL AND batch_id = ANY(%(batches)s::uuid[])
-ORDER BY batch_id
 
 -- name: request_erasure
 -- Notes that somebody is to be erased. From now on it is not forgotten.

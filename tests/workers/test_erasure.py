@@ -5,21 +5,18 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import psycopg
 import pytest
 
-from schema import live, stream
-from schema.errors import InvalidRequest, NotFound
-from schema.event import MICROSECOND, Batch, Verified, now
+from schema import live
+from schema.event import Batch, Verified, now
 from tests.conftest import Servers
-from tests.make import DAY, HOUR, T0, asked, batch, canonical, uid
+from tests.make import DAY, T0, asked, batch, canonical, uid
 from tests.workers.people import arrive
 from tests.workers.pipeline import ROBOT, Pipeline
-from workers import deadletters, erasure, people, tombstones
+from workers import erasure, people
 from workers.people import named
 
 EMAIL, AUTH, ADDRESS = "Jane.Planted@Example.com", "auth|planted-4711", "203.0.113.0/24"
@@ -31,7 +28,8 @@ COUNTED = {
     "events": "SELECT count(*), count(DISTINCT session_id), count(DISTINCT user_id),"
     " count(DISTINCT visitor_key(anonymous_id, claimed_user, batch_id)), count(DISTINCT event_id) FROM events",
     "by type": "SELECT event_type_id, count(*) FROM events GROUP BY 1 ORDER BY 1",
-    "users": "SELECT first_seen_at, last_seen_at, total_searches, total_clicks, total_events FROM users ORDER BY 1, 2, 5",
+    "users": "SELECT first_seen_at, last_seen_at, total_searches, total_clicks, total_events FROM users"
+    " ORDER BY 1, 2, 5",
     "sessions": "SELECT started_at, last_seen_at, country, owner_code, share_code, device_type_id, page_view_count,"
     " search_count, click_count, save_count, contact_count, event_count FROM sessions ORDER BY 1, 2, 3, 12",
     "trips": "SELECT trip_id, impression_count, click_count, save_count, total_dwell_time_ms, dwell_count"
@@ -47,7 +45,8 @@ def planted(n: int, **fields: Any) -> Any:
     return canonical(n, **{
         "anonymous_id": VISITOR, "session_id": SESSION, "metadata": json.dumps({"email": EMAIL, "note": "secret-word"}),
         "page_url": f"https://shop.example/trips?mail={EMAIL}", "path": "/trips", "contact_id": "secret-word",
-        "referrer": f"https://mail.example/inbox/{EMAIL}?q=secret-word", "utm": json.dumps({"utm_source": "mail", "utm_id": "secret-word"}),
+        "referrer": f"https://mail.example/inbox/{EMAIL}?q=secret-word",
+        "utm": json.dumps({"utm_source": "mail", "utm_id": "secret-word"}),
     } | fields)  # fmt: skip
 
 
@@ -115,9 +114,9 @@ def in_postgres(pipe: Pipeline) -> Iterator[str]:
 def in_redis(pipe: Pipeline, servers: Servers) -> Iterator[str]:
     """Every value, and every file that it is kept in."""
     wanted = [*(word.encode() for word in WORDS), VISITOR.bytes, SESSION.bytes]
-    stored = {key.decode(): pipe.redis.dump(key) for key in pipe.redis.keys()}
+    stored = {key.decode(): pipe.redis.dump(key) for key in pipe.redis.scan_iter()}
     files = {path.name: path.read_bytes() for path in (servers.postgres.state / "valkey").rglob("*") if path.is_file()}
-    for name, content in {**stored, **files}.items():
+    for name, content in (stored | files).items():
         yield from (f"{name}: {word!r}" for word in wanted if word.lower() in content.lower())
 
 
