@@ -20,6 +20,7 @@ from tripstream import (
     identity_commands,
     privacy_commands,
     replay_commands,
+    retention_commands,
     run_commands,
     schema_commands,
     site_commands,
@@ -91,4 +92,5 @@ for _commands in (
 app.add_typer(site_commands.site, name="site")
 app.add_typer(identity_commands.identity, name="identity")
 app.add_typer(site_commands.deadletters, name="deadletters")
+app.add_typer(retention_commands.retention, name="retention")
 app.add_typer(schema_commands.schema, name="schema")

@@ -30,6 +30,7 @@ _SIGNALS = "Sec-GPC and DNT: honour (such a browser's events are not kept) or ig
 _ROLE = "What it is for: write (events), read (figures) or admin (calls that change things)."
 _UNTIL = "; default: the setting's; 0: no limit"
 _AGAIN = "; -1: the setting's again"
+_RAW = "Days that single interactions and activities are kept; figures stay for ever. Default: as their category."
 
 
 def _limit(what: str, least: int = 0, more: str = _UNTIL) -> Any:
@@ -45,6 +46,7 @@ def add(
     open_to: Annotated[str, typer.Option(help=_OPEN)] = "nobody",
     strict: Annotated[bool, typer.Option(help="Refuse unknown event types and sources.")] = False,
     signals: Annotated[str, typer.Option(help=_SIGNALS)] = "ignore",
+    raw_days: Annotated[int | None, typer.Option(min=1, max=36500, help=_RAW)] = None,
     key_rate: Annotated[int | None, _limit("Events a second of one key")] = None,
     key_burst: Annotated[int | None, _limit("Events at once of one key")] = None,
     address_rate: Annotated[int | None, _limit("Events a second of one address")] = None,
@@ -61,6 +63,7 @@ def add(
         "open_to": open_to,
         "strict": strict,
         "signals": signals,
+        "raw_days": raw_days,
         "key_rate": key_rate,
         "key_burst": key_burst,
         "address_rate": address_rate,
@@ -80,6 +83,7 @@ def change(
     open_to: Annotated[str | None, typer.Option(help=_OPEN)] = None,
     strict: Annotated[bool | None, typer.Option(help="Refuse unknown event types and sources.")] = None,
     signals: Annotated[str | None, typer.Option(help=_SIGNALS)] = None,
+    raw_days: Annotated[int | None, typer.Option(min=-1, max=36500, help=_RAW + " -1: that again.")] = None,
     key_rate: Annotated[int | None, _limit("Events a second of one key", -1, _AGAIN)] = None,
     key_burst: Annotated[int | None, _limit("Events at once of one key", -1, _AGAIN)] = None,
     address_rate: Annotated[int | None, _limit("Events a second of one address", -1, _AGAIN)] = None,
@@ -94,6 +98,7 @@ def change(
         "open_to": open_to,
         "strict": strict,
         "signals": signals,
+        "raw_days": raw_days,
         "key_rate": key_rate,
         "key_burst": key_burst,
         "address_rate": address_rate,

@@ -69,6 +69,12 @@ def _move(settings: Settings) -> None:
     mover.move(settings)
 
 
+def _retain(settings: Settings) -> None:
+    from workers import retention  # as with rollups
+
+    retention.chore(settings)
+
+
 CHORES = (
     Chore("mirror", upkeep.mirror, timedelta(seconds=15)),
     Chore("identities", _move, timedelta(seconds=5)),
@@ -78,6 +84,7 @@ CHORES = (
     Chore("erasures", "workers.erasure.run_due", timedelta(seconds=15), seconds_max=3600),
     Chore("prune", upkeep.prune, timedelta(minutes=15)),
     Chore("partitions", upkeep.partitions, timedelta(days=1), offset=timedelta(hours=2), catch_up=3),
+    Chore("retention", _retain, timedelta(days=1), offset=timedelta(hours=2), seconds_max=3600),
 )
 _BY_NAME = {chore.name: chore for chore in CHORES}
 _BY_CHANNEL = {chore.channel: chore for chore in CHORES if chore.channel is not None}

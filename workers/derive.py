@@ -103,7 +103,9 @@ DERIVED = (
 )
 _SHADOWED = (*(table.name for table in DERIVED), "dirty_hours", "dirty_days", "dirty_recommendation_days")
 _STEPS = (
-    *(load("drain")[step] for step in ("store_users", "store_sessions", "store_trips", "mark_hours", "mark_days")),
+    *(load("folding")[step] for step in ("put_users", "put_sessions", "put_trips")),
+    *(load("drain")[step] for step in ("store_users", "store_sessions", "describe_sessions", "store_trips")),
+    *(load("drain")[step] for step in ("mark_hours", "mark_days")),
     *(load("requests")[step] for step in ("mark_answered", "mark_every_asked")),
 )
 
@@ -119,9 +121,11 @@ def derived(connection: Connection, progress: Progress) -> Iterator[None]:
                 live = sql.Identifier("public", name)
                 shadow = sql.SQL("CREATE TEMP TABLE {} (LIKE {} INCLUDING ALL) ON COMMIT DROP")
                 connection.execute(shadow.format(sql.Identifier(name), live))
+            for table in DERIVED:
+                _keep_closed(connection, table)
             for done, step in enumerate(_STEPS):
                 progress("counters", done, len(_STEPS))
-                connection.execute(step)
+                connection.execute(step, {"users": None})
             progress("counters", len(_STEPS), len(_STEPS))
             rollup.roll(connection, lambda done, total: progress("rollups", done, total))
             yield
@@ -155,18 +159,42 @@ def differences(connection: Connection, table: Derived, most: int = 5) -> list[s
 def replace(connection: Connection, table: Derived) -> None:
     """Put the shadow's rows in place of the live ones; owner only."""
     live, shadow = sql.Identifier("public", table.name), sql.Identifier("pg_temp", table.name)
-    columns = connection.execute(
-        "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"
-        " AND attgenerated = '' ORDER BY attnum",
-        (f"public.{table.name}",),
-    ).fetchall()
-    names = sql.SQL(", ").join(sql.Identifier(row[0]) for row in columns)
+    names = _names(connection, table)
     connection.execute(sql.SQL("TRUNCATE {}").format(live))
     connection.execute(
         sql.SQL("INSERT INTO {live} ({names}) SELECT {names} FROM {shadow}").format(
             live=live, shadow=shadow, names=names
         )
     )
+
+
+def _keep_closed(connection: Connection, table: Derived) -> None:
+    """What was computed of closed hours and days stays, and weeks and months follow from it: their events are gone."""
+    for bucket, closed in (("hour", "closed_hour"), ("date", "closed")):
+        if bucket in table.key:
+            kept = sql.SQL(
+                "INSERT INTO {shadow} ({names}) SELECT {names} FROM {live} AS l"
+                " WHERE {bucket} < (SELECT {closed} FROM floors AS f WHERE f.site_id = l.site_id)"
+            )
+            connection.execute(
+                kept.format(
+                    shadow=sql.Identifier("pg_temp", table.name),
+                    live=sql.Identifier("public", table.name),
+                    names=_names(connection, table),
+                    bucket=sql.Identifier(bucket),
+                    closed=sql.Identifier(closed),
+                )
+            )
+
+
+def _names(connection: Connection, table: Derived) -> sql.Composed:
+    """The columns that are stored as they are given."""
+    columns = connection.execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"
+        " AND attgenerated = '' ORDER BY attnum",
+        (f"public.{table.name}",),
+    ).fetchall()
+    return sql.SQL(", ").join(sql.Identifier(row[0]) for row in columns)
 
 
 def _unlike(stored: dict[str, object] | None, recomputed: dict[str, object] | None) -> str:

@@ -139,6 +139,10 @@ class Drain:
             except (pg.SerializationFailure, pg.DeadlockDetected):
                 if attempt == _TRIES_MAX - 1:
                     raise
+            except pg.CheckViolation as error:
+                if attempt or error.diag.constraint_name:
+                    raise
+                self._dictionaries.forget_months()  # retention dropped one that this drain had seen
         if outcome.batches:
             figures = {"batches": outcome.batches, "stored": len(outcome.stored), "duplicate": outcome.duplicate}
             first = {"lane": self.lane, "batch_id": str(chunk[0].batch_id), "dead": outcome.dead}

@@ -169,6 +169,11 @@ class Dictionaries:
             self.texts[site_id][text] = text_id
         return {(site_id, text) for site_id, text, _ in rows}
 
+    def forget_months(self) -> None:
+        """See again which months are there."""
+        self._months.clear()
+        self._request_months.clear()
+
     def _make_months(self, connection: Connection, staged: Sequence[Staged]) -> None:
         days = {(self.types[s.event.event_type][1], s.event.occurred_at // (86_400 * MICROSECOND)) for s in staged}
         for category, day in sorted(days):

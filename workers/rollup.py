@@ -125,6 +125,7 @@ def alone(connection: Connection) -> Iterator[None]:
 def roll(connection: Connection, progress: Callable[[int, int], None], most: int | None = None) -> Rolled:
     """The work itself, inside the caller's transaction: at most so many hours and days of each family, then the weeks
     and months of those days."""
+    connection.execute(load("retention")["forget_closed"])
     claimed = {family: _claim(connection, family, most) for family in (HOURS, DAYS, REQUEST_DAYS)}
     work = [(family, bucket) for family, buckets in claimed.items() for bucket in buckets]
     for done, (family, bucket) in enumerate(work):

@@ -21,7 +21,7 @@ from schema.entry import Entry
 from schema.event import Batch, as_json, without_nul
 from schema.settings import Settings
 from schema.sql import load
-from workers import receipts, requests
+from workers import floors, receipts, requests
 from workers.attribute import attribute
 from workers.copying import fill_incoming, fill_stage
 from workers.fits import Warned
@@ -84,6 +84,7 @@ def store_entries(
     fits = dictionaries.fits
     dead: list[tuple[Entry, int | None, Poison]] = []
     erased, discarded = dictionaries.erased, []
+    poisoned = {**poisoned, **floors.too_old(connection, new)}
     for entry in new:
         if entry.asked is not None:
             if (poison := poisoned.get((entry.batch_id, 0))) is not None:

@@ -72,7 +72,7 @@ BEGIN
         texts,events,continents,countries,companies,guides,trip_types,tags,trip_templates,trip_template_countries,
         trip_template_tags,trip_occurrences,catalogue_changes,recommendation_requests,recommendation_daily,
         evaluation_scenarios,event_schemas,schema_warnings,daily_stats,daily_user_stats,daily_group_stats,
-        daily_click_targets,daily_page_stats,daily_dimensions,daily_trips,daily_sessions,rolled_up}'::text[]
+        daily_click_targets,daily_page_stats,daily_dimensions,daily_trips,daily_sessions,rolled_up,floors}'::text[]
     LOOP
         IF to_regclass('public.' || readable) IS NOT NULL  -- an upgrade to an earlier version has not all of them
             AND NOT has_table_privilege('tripstream_reader', to_regclass('public.' || readable), 'SELECT')

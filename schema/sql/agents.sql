@@ -174,7 +174,8 @@ WHERE (impression_count, click_count, save_count, whatsapp_contact_count, phone_
 
 -- name: spoken_of
 -- Of these trips, those that people spoke of. An array is hashed; joined, each event was held against each trip.
-SELECT DISTINCT site_id, trip_id FROM events WHERE trip_id = ANY(%(trips)s::bigint[]) AND NOT is_bot
+SELECT site_id, trip_id FROM events WHERE trip_id = ANY(%(trips)s::bigint[]) AND NOT is_bot
+UNION SELECT site_id, trip_id FROM base_trips WHERE trip_id = ANY(%(trips)s::bigint[])
 
 -- name: forget_trips
 -- Takes these trips out.

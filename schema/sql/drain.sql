@@ -115,7 +115,8 @@ ON CONFLICT (site_id, session_id) DO UPDATE SET
         OR s.share_code <> excluded.share_code OR s.contact_id <> excluded.contact_id) IS TRUE
 
 -- name: describe_sessions
--- Describes the marked sessions from their events; what no event says any more stays as it was.
+-- Describes the marked sessions from their events, those that are gone among them; what none says any more stays as it
+-- was.
 UPDATE sessions AS s SET
     mixed = false,
     (user_id, anonymous_id, device_type_id, user_agent_id, referrer_id, ip_prefix, country, owner_code, share_code,
@@ -131,8 +132,14 @@ UPDATE sessions AS s SET
             coalesce((array_agg(owner_code ORDER BY occurred_at, event_id) FILTER (WHERE owner_code IS NOT NULL))[1], s.owner_code),
             coalesce((array_agg(share_code ORDER BY occurred_at, event_id) FILTER (WHERE share_code IS NOT NULL))[1], s.share_code),
             coalesce((array_agg(contact_id ORDER BY occurred_at, event_id) FILTER (WHERE contact_id IS NOT NULL))[1], s.contact_id)
-        FROM events AS e
-        WHERE e.site_id = s.site_id AND e.session_id = s.session_id AND NOT is_bot)
+        FROM (
+            SELECT occurred_at, event_id, user_id, anonymous_id, device_type_id, user_agent_id, referrer_id, ip_prefix,
+                country, owner_code, share_code, contact_id
+            FROM events AS e WHERE e.site_id = s.site_id AND e.session_id = s.session_id AND NOT is_bot
+            UNION ALL
+            SELECT occurred_at, event_id, user_id, anonymous_id, device_type_id, user_agent_id, referrer_id, ip_prefix,
+                country, owner_code, share_code, contact_id
+            FROM base_words AS w WHERE w.site_id = s.site_id AND w.session_id = s.session_id) AS said)
 WHERE mixed
 
 -- name: store_users

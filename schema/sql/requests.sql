@@ -113,7 +113,10 @@ SELECT CASE WHEN place IS NOT NULL THEN least(greatest(place, 1), %(positions)s)
     count(*) FILTER (WHERE event_type = 'booking_start') AS bookings
 FROM events AS e
 JOIN event_types USING (event_type_id)
-JOIN recommendation_requests AS r ON r.request_id = e.recommendation_request_id AND r.site_id = e.site_id
+JOIN (
+    SELECT request_id, site_id, requested_at, is_bot, results FROM recommendation_requests
+    UNION ALL SELECT request_id, site_id, requested_at, is_bot, results FROM base_requests
+) AS r ON r.request_id = e.recommendation_request_id AND r.site_id = e.site_id
 CROSS JOIN LATERAL (
     SELECT coalesce(e.position, (
         SELECT (shown ->> 'position')::integer FROM jsonb_array_elements(r.results) AS shown

@@ -16,10 +16,10 @@ SELECT jsonb_build_object(
 
 -- name: add_site
 -- One new site; a time zone that Postgres does not know is refused here and not in the first rollup.
-INSERT INTO sites (site_id, name, time_zone, origins, open_to, strict, key_rate, key_burst, address_rate, address_burst,
-    signals)
-SELECT %(site_id)s, %(name)s, %(time_zone)s, %(origins)s, %(open_to)s, %(strict)s,
-    %(key_rate)s, %(key_burst)s, %(address_rate)s, %(address_burst)s, coalesce(%(signals)s, 'ignore')
+INSERT INTO sites (site_id, name, time_zone, origins, open_to, strict, signals, raw_days, key_rate, key_burst,
+    address_rate, address_burst)
+SELECT %(site_id)s, %(name)s, %(time_zone)s, %(origins)s, %(open_to)s, %(strict)s, coalesce(%(signals)s, 'ignore'),
+    %(raw_days)s, %(key_rate)s, %(key_burst)s, %(address_rate)s, %(address_burst)s
 WHERE now() AT TIME ZONE %(time_zone)s IS NOT NULL
 
 -- name: change_site
@@ -29,6 +29,7 @@ UPDATE sites SET
     origins = coalesce(%(origins)s, origins),
     open_to = coalesce(%(open_to)s, open_to),
     strict = coalesce(%(strict)s, strict),
+    raw_days = nullif(coalesce(%(raw_days)s, raw_days), -1),
     key_rate = nullif(coalesce(%(key_rate)s, key_rate), -1),
     key_burst = nullif(coalesce(%(key_burst)s, key_burst), -1),
     address_rate = nullif(coalesce(%(address_rate)s, address_rate), -1),
@@ -71,8 +72,9 @@ ORDER BY site_id
 
 -- name: show_site
 -- One site's rules and limits.
-SELECT site_id, name, time_zone, origins, open_to, strict, signals, key_rate, key_burst, address_rate, address_burst,
-    created_at
+SELECT site_id, name, time_zone, origins, open_to, strict, signals, raw_days,
+    (SELECT floor::text FROM floors AS f WHERE f.site_id = sites.site_id) AS floor, key_rate, key_burst, address_rate,
+    address_burst, created_at
 FROM sites
 WHERE site_id = %(site_id)s
 
