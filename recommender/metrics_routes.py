@@ -48,9 +48,9 @@ def add_metrics_routes(app: FastAPI, settings: Settings, clock: Clock = lambda: 
 @contextmanager
 def _figures_of(request: Request, settings: Settings) -> Iterator[tuple[Connection, str]]:
     with db.wrapped():
-        site_id = rights.site_of(settings, request)
-        with db.connect(settings, "tripstream_reader") as connection:
-            yield connection, site_id
+        scope = rights.whole_site_of(settings, request)
+        with db.reading(settings, scope) as connection:
+            yield connection, scope.site_id
 
 
 def _between(week: Span, start: date | None, end: date | None) -> Span:

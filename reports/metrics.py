@@ -7,6 +7,7 @@ leaves out its figures and says so in `tripstream_postgres_up`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import psycopg
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
@@ -48,7 +49,7 @@ class Pipeline(Collector):
 
     def _of_postgres(self) -> Iterator[Metric]:
         try:
-            with db.connect(self._settings, "tripstream_reader", statement_seconds_max=2) as connection:
+            with db.connect(self._settings, "tripstream_monitor", statement_seconds_max=2) as connection:
                 rows = status.drained(connection)
                 outbox = status.outbox(connection)
                 marked, unmoved = status.marked(connection)
@@ -57,6 +58,7 @@ class Pipeline(Collector):
             yield _gauge("tripstream_postgres_up", "Whether Postgres answers.", 0)
             return
         yield _gauge("tripstream_postgres_up", "Whether Postgres answers.", 1)
+        yield from self._of_replica()
         yield _gauge("tripstream_outbox_pending", "Emitted events that wait to be moved.", outbox.pending)
         yield _gauge("tripstream_outbox_oldest_seconds", "Age of the oldest of them.", outbox.oldest_seconds)
         yield _gauge("tripstream_outbox_failed", "Emitted events that failed three times.", outbox.failed)
@@ -81,6 +83,11 @@ class Pipeline(Collector):
         for row in rows:
             times.add_metric([row["site_id"], str(row["lane"])], row["transactions"], row["seconds"])
         yield times
+
+    def _of_replica(self) -> Iterator[Metric]:
+        if self._settings.database_read_url:
+            with suppress(TripstreamError, psycopg.Error):
+                yield _gauge("tripstream_replica_seconds", "Age of the replica.", db.behind(self._settings))
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

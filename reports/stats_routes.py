@@ -23,7 +23,8 @@ def add_stats_routes(app: FastAPI, settings: Settings) -> None:
     @app.get("/get-stats", summary="Views, users and paths of a day, or of all time (read key)")
     def get_stats(request: Request, site_id: Wanted, date: Day | None = None) -> Stats:
         with db.wrapped():
-            if rights.site_of(settings, request) != site_id:
+            scope = rights.whole_site_of(settings, request)
+            if scope.site_id != site_id:
                 raise NotFound(f"There is no site {site_id} here that may be read so: send a read key of its own.")
-            with db.connect(settings, "tripstream_reader") as connection:
+            with db.reading(settings, scope) as connection:
                 return stats(connection, site_id, date)

@@ -4,6 +4,7 @@ each event; 404 for a batch that is unknown, or another site's, which are not to
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from datetime import datetime
 from uuid import UUID
 
@@ -45,6 +46,11 @@ class BatchVerdicts(BaseModel):
     events: list[EventVerdict]
 
 
+def _looking(settings: Settings, site_id: str | None) -> AbstractContextManager[db.Connection]:
+    """Of any site, with the installation's key, only the writer sees all. Each look sees what was drained by then."""
+    return db.connect(settings) if site_id is None else db.reading(settings, db.Scope(site_id), fresh=True)
+
+
 def add_verdicts_route(app: FastAPI, settings: Settings) -> None:
     """The route."""
 
@@ -52,7 +58,7 @@ def add_verdicts_route(app: FastAPI, settings: Settings) -> None:
     def of_batch(request: Request, batch_id: UUID) -> object:
         with db.wrapped():
             site_id = rights.sites_of(settings, request)
-            with db.connect(settings) as connection, stream.connect(settings.streams_url) as redis:
+            with _looking(settings, site_id) as connection, stream.connect(settings.streams_url) as redis:
                 found = verdicts.of_batch(connection, redis, settings, batch_id, site_id)
         if found is None:
             unknown = {"code": "not_found", "message": _UNKNOWN, "batch_id": str(batch_id), "state": "unknown"}

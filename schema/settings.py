@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", populate_by_name=True)
 
     database_url: str = _setting("", "Postgres, as its owner. Empty: the embedded server.", env="DATABASE_URL")
+    database_read_url: str = _setting(
+        "", "A replica of it, which figures are read from. Empty: DATABASE_URL.", env="DATABASE_READ_URL"
+    )
     redis_url: str = _setting("", "Redis or Valkey. Empty: the embedded server.", env="REDIS_URL")
     stream_redis_url: str = _setting(
         "", "A Redis of their own for the event streams. Empty: REDIS_URL.", env="STREAM_REDIS_URL"
@@ -153,6 +156,12 @@ class Settings(BaseSettings):
     drain_seconds_max: int = _setting(45, "Life of one drain job.", "s", ge=1, le=3600)
     dedupe_window_days: int = _setting(400, "How long an event_id is remembered.", "days", ge=1, le=3650)
     backlog_alarm_seconds: int = _setting(60, "Oldest queued batch older than this raises an alarm.", "s", ge=1)
+    read_connections_max: int = _setting(
+        8, "Connections for reading figures, per process and server.", "connections", ge=1, le=1000
+    )
+    replica_seconds_max: int = _setting(
+        30, "Figures of a replica that is further behind are refused with 503.", "s", ge=1, le=86_400
+    )
     process_events_seconds_max: int = _setting(30, "How long POST /process-events drains before it answers.", "s", ge=1)
 
     @field_validator("trusted_proxies")

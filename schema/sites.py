@@ -106,7 +106,7 @@ def revoke(connection: db.Connection, site_id: str, key_id: int) -> None:
 
 def right(connection: db.Connection, key: str) -> Right | None:
     """What a live key is good for."""
-    row = connection.execute(load("sites")["right"], {"key_hash": key_hash(key)}).fetchone()
+    row = connection.execute(load("scopes")["key_right"], {"key_hash": key_hash(key)}).fetchone()
     return Right(*row) if row else None
 
 

@@ -19,7 +19,7 @@ import psycopg
 import pytest
 import redis
 
-from schema import migrate
+from schema import migrate, pools
 from schema.settings import Settings
 from tripstream.embedded_postgres import DATABASE, Postgres
 from tripstream.embedded_valkey import Valkey
@@ -79,6 +79,7 @@ def settings(servers: Servers) -> Iterator[Settings]:
     with psycopg.connect(servers.postgres.url("postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE}")
         yield servers.settings(name)
+        pools.close()
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 

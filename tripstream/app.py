@@ -30,12 +30,14 @@ from reports.metrics import Pipeline
 from reports.stats_routes import add_stats_routes
 from reports.verdicts_route import add_verdicts_route
 from schema import db, migrate, rights, signals
+from schema import db, migrate, pools, rights
 from schema import settings as config
 from schema.errors import InvalidRequest, TripstreamError
 from schema.event import now
 from schema.settings import Settings
 from tripstream.docs import add_docs
 from tripstream.privacy_routes import add_privacy_routes
+from tripstream.signed_in import SignedIn
 
 _WRONG_FIELDS_MAX = 20
 logger = logging.getLogger("tripstream.recommender")
@@ -61,8 +63,10 @@ def create(settings: Settings | None = None) -> Ingest:
             app.state.gate, app.state.recommender = gate, recommender
             yield
         REGISTRY.unregister(pipeline)
+        pools.close()
 
     app = Ingest(chosen, lifespan=lifespan)
+    app.add_middleware(SignedIn, settings=chosen)
     add_service_routes(app, _not_ready(chosen))
     app.add_exception_handler(RequestValidationError, _answer_validation)
     app.add_exception_handler(InvalidRequest, _answer_invalid)
@@ -172,7 +176,7 @@ def require_admin(request: Request, settings: Settings) -> None:
 def _not_ready(settings: Settings) -> Callable[[], list[str]]:
     def reasons() -> list[str]:
         try:
-            with db.connect(settings, "tripstream_reader", statement_seconds_max=2) as connection:
+            with db.connect(settings, "tripstream_monitor", statement_seconds_max=2) as connection:
                 applied, _ = status.schema_version(connection)
         except (TripstreamError, psycopg.Error):
             return ["Postgres cannot be reached, or was never migrated"]

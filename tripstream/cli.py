@@ -19,6 +19,7 @@ from tripstream import (
     figure_commands,
     identity_commands,
     privacy_commands,
+    owner_commands,
     replay_commands,
     retention_commands,
     run_commands,
@@ -89,6 +90,7 @@ for _commands in (
     privacy_commands,
 ):
     app.add_typer(_commands.app)
+site_commands.site.add_typer(owner_commands.owner, name="owner")
 app.add_typer(site_commands.site, name="site")
 app.add_typer(identity_commands.identity, name="identity")
 app.add_typer(site_commands.deadletters, name="deadletters")

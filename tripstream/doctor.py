@@ -42,6 +42,8 @@ class Finding(NamedTuple):
 def examine(settings: Settings) -> list[Finding]:
     """Every check, in the order in which to mend what is broken."""
     servers = [*_guarded("Postgres", _postgres, settings), *_guarded("Redis", _redis, settings)]
+    if settings.database_read_url:
+        servers += _guarded("replica", _replica, settings)
     return [*servers, *_snapshot(settings), *_disk(settings)]
 
 
@@ -49,8 +51,14 @@ def _guarded(what: str, checks: Callable[[Settings], Iterator[Finding]], setting
     try:
         yield from checks(settings)
     except (TripstreamError, psycopg.Error, RedisError, OSError) as error:
-        url = "DATABASE_URL" if what == "Postgres" else "REDIS_URL"
+        url = {"Postgres": "DATABASE_URL", "replica": "DATABASE_READ_URL"}.get(what, "REDIS_URL")
         yield Finding(what, False, str(error).split("\n", 1)[0], f"start it with `make up`, or correct {url}")
+
+
+def _replica(settings: Settings) -> Iterator[Finding]:
+    seconds = db.behind(settings)
+    advice = "figures are refused meanwhile; see pg_stat_replication on the primary, and is `tripstream clock` running?"
+    yield Finding("replica", seconds <= settings.replica_seconds_max, f"{seconds:.0f} s behind", advice)
 
 
 def _postgres(settings: Settings) -> Iterator[Finding]:

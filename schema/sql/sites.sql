@@ -58,10 +58,6 @@ UPDATE site_keys SET revoked_at = least(revoked_at, now())
 WHERE site_id = %(site_id)s AND key_id = %(key_id)s
 RETURNING key_id
 
--- name: right
--- Site and role of a live key.
-SELECT site_id, role FROM site_keys WHERE key_hash = %(key_hash)s AND coalesce(ends_at > now(), true)
-
 -- name: list_sites
 -- Sites with what they have been sent so far.
 SELECT site_id, name, time_zone, origins, open_to, strict,

@@ -247,7 +247,7 @@ def test_percentiles_and_sessions_of_a_span_are_of_all_its_values_and_no_mean_of
 
 
 def test_the_reader_role_is_enough_for_every_figure(settings: Settings) -> None:
-    with db.connect(settings, "tripstream_reader") as connection:
+    with db.reading(settings, db.Scope("default")) as connection:
         span = metrics.last_days(connection, "default", 7, NOW)
         assert metrics.summary(connection, span).requests == 0
         assert len(metrics.daily(connection, span).days) == 7

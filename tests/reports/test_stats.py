@@ -75,10 +75,10 @@ def test_rolled_up_days_are_read_from_the_daily_rows(pipe: Pipeline) -> None:
     traffic(pipe)
     pipe.roll_up()
     pipe.connection.execute("UPDATE daily_events SET events = 100 * events")
-    with db.connect(pipe.settings, "tripstream_reader") as reader:
+    with db.reading(pipe.settings, db.Scope("default")) as reader:
         assert stats(reader, "default", NEW_YEAR).total_views == 400
     pipe.connection.execute("INSERT INTO dirty_days VALUES ('default', '2026-01-01')")
-    with db.connect(pipe.settings, "tripstream_reader") as reader:
+    with db.reading(pipe.settings, db.Scope("default")) as reader:
         assert stats(reader, "default", NEW_YEAR).total_views == 4
         assert stats(reader, "default", None).total_views == 104
 
@@ -122,5 +122,5 @@ def test_a_read_key_reads_its_own_site_and_no_other(pipe: Pipeline, get: Get) ->
     assert get(far, {"authorization": f"Bearer {keys['write']}"}, site_id="shop").status_code in (401, 403)
     assert get(far, site_id="default").status_code == 401
     assert get(site_id="shop").status_code == get(site_id="nowhere").status_code == 404
-    with db.connect(pipe.settings, "tripstream_reader") as reader, pytest.raises(NotFound):
+    with db.reading(pipe.settings, db.Scope("default")) as reader, pytest.raises(NotFound):
         stats(reader, "gone", None)

@@ -24,7 +24,7 @@ CHANGES = (
     "CREATE ROLE mine",
     "ALTER ROLE tripstream_writer BYPASSRLS",
 )
-PRIVATE = ("site_keys", "dead_letters", "event_ids", "dirty_hours", "event_outbox", "user_agents")
+PRIVATE = ("site_keys", "dead_letters", "event_ids", "event_outbox", "user_agents")
 
 
 @pytest.mark.parametrize("role", ["tripstream_writer", "tripstream_reader"])
