@@ -17,8 +17,8 @@ from psycopg.rows import dict_row
 from pydantic import BaseModel, Field
 
 from recommender.preferences import FILTERS
-from recommender.wire import CAMEL
 from schema import histogram, sketch
+from schema.camel import CAMEL
 from schema.db import Connection
 from schema.sql import load
 

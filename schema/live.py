@@ -46,12 +46,10 @@ def ask_seen(pipe: Any, site_id: str, session_id: UUID) -> Any:
     return pipe.zscore(f"live:{site_id}", session_id.bytes)
 
 
-def slide(redis: Redis, seen_ms: Mapping[str, Mapping[UUID, int]]) -> None:
-    """Move the expiry of known sessions on, per site; unknown sessions stay unknown."""
-    pipe = redis.pipeline(transaction=False)
+def slide(pipe: Any, seen_ms: Mapping[str, Mapping[UUID, int]]) -> None:
+    """Queue what moves the expiry of known sessions on, per site; unknown sessions stay unknown."""
     for site_id, sessions in seen_ms.items():
         pipe.zadd(f"live:{site_id}", {session.bytes: ms for session, ms in sessions.items()}, xx=True, gt=True)
-    pipe.execute()
 
 
 def prune(redis: Redis, sites: Iterable[str], before_ms: int) -> int:

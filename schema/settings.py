@@ -146,6 +146,10 @@ class Settings(BaseSettings):
         ge=1000,
     )
 
+    live_listeners_max: int = _setting(
+        1000, "Streams of live figures (`/api/live`) at once, per process; more are answered 503.", "streams", ge=1
+    )
+
     redis_seconds_max: float = _setting(2.0, "Redis call at accept; past it the answer is 503.", "s", gt=0)
     redis_share_max: float = _setting(
         0.65, "Share of maxmemory above which ingestion answers 503.", "share", gt=0, le=0.95

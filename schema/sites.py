@@ -5,7 +5,7 @@ whole: ingest sees either the old one or the new one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -108,6 +108,11 @@ def right(connection: db.Connection, key: str) -> Right | None:
     """What a live key is good for."""
     row = connection.execute(load("scopes")["key_right"], {"key_hash": key_hash(key)}).fetchone()
     return Right(*row) if row else None
+
+
+def living(connection: db.Connection, hashes: Collection[bytes]) -> set[bytes]:
+    """Those of the keys that still may read, all given as their hashes."""
+    return {row[0] for row in connection.execute(load("sites")["living"], {"key_hashes": list(hashes)})}
 
 
 def listed(connection: db.Connection) -> list[dict[str, Any]]:

@@ -25,7 +25,9 @@ from recommender.metrics_routes import add_metrics_routes
 from recommender.reference_routes import add_reference_routes
 from recommender.route import Recommender
 from reports import status
+from reports.figures_routes import add_figures_routes
 from reports.lately import lately
+from reports.live_routes import add_live_routes
 from reports.metrics import Pipeline
 from reports.stats_routes import add_stats_routes
 from reports.verdicts_route import add_verdicts_route
@@ -34,6 +36,7 @@ from schema import db, migrate, pools, rights
 from schema import settings as config
 from schema.errors import InvalidRequest, TripstreamError
 from schema.event import now
+from schema.hosting import ENDING
 from schema.settings import Settings
 from tripstream.docs import add_docs
 from tripstream.privacy_routes import add_privacy_routes
@@ -56,12 +59,12 @@ def create(settings: Settings | None = None) -> Ingest:
     chosen = settings or config.load()
 
     @asynccontextmanager
-    async def lifespan(app: Ingest) -> AsyncIterator[None]:
+    async def lifespan(app: Ingest) -> AsyncIterator[dict[str, Any]]:
         pipeline = Pipeline(chosen)
         REGISTRY.register(pipeline)
-        async with accepting(app) as gate, recommender.open():
-            app.state.gate, app.state.recommender = gate, recommender
-            yield
+        async with accepting(app) as gate, recommender.open(), live.open():
+            app.state.gate, app.state.recommender, app.state.live = gate, recommender, live
+            yield {ENDING: [live.end]}
         REGISTRY.unregister(pipeline)
         pools.close()
 
@@ -75,6 +78,8 @@ def create(settings: Settings | None = None) -> Ingest:
     add_evaluation_routes(app, chosen, lambda: recommender.fresh.view, require_admin)
     add_metrics_routes(app, chosen)
     add_stats_routes(app, chosen)
+    live = add_live_routes(app, chosen)
+    add_figures_routes(app, chosen)
     add_reference_routes(app, chosen)
     add_verdicts_route(app, chosen)
     add_privacy_routes(app, chosen)
@@ -165,6 +170,8 @@ def _wrong_field(error: dict[str, Any]) -> tuple[str, str]:
     where, *place = error["loc"]
     if error["type"] == "json_invalid":
         place = []
+    if error["type"] == "extra_forbidden" and where == "query":
+        return ".".join(map(str, place)), "there is no such parameter here"
     return ".".join(map(str, place)) or where, error["msg"].removeprefix("Value error, ")
 
 

@@ -23,10 +23,12 @@ from redis.exceptions import RedisError
 from schema import live, stream
 from schema.db import Connection
 from schema.entry import Entry
+from schema.event import now
 from schema.settings import Settings
 from workers import refusals
 from workers.copying import make_tables
 from workers.fits import count_warnings
+from workers.happening import Happening
 from workers.receipts import Poison
 from workers.resolve import Dictionaries, Staged
 from workers.store import Outcome, Poisoned, add_drained, asked_in, store_entries, write
@@ -55,6 +57,7 @@ class Drain:
         self.lane = lane
         self.settings = settings
         self._dictionaries = Dictionaries()
+        self._happening = Happening(settings)
         self._entries = min(_ENTRIES_FIRST, settings.drain_entries_max)
         make_tables(connection)
 
@@ -204,16 +207,19 @@ class Drain:
             return error
 
     def _slide(self, outcomes: Sequence[Outcome]) -> None:
-        """Keep live sessions alive. Best effort: the rows are committed, and a full Redis may refuse this."""
+        """Keep live sessions alive, and tell who watches. Best effort: the rows are committed, and a full Redis may refuse this."""
         seen: defaultdict[str, dict[UUID, int]] = defaultdict(dict)
         for outcome in outcomes:
             for event, batch in outcome.stored:
                 if event.session_id is not None:
                     seen[batch.site_id][event.session_id] = batch.received_at // 1000
+        pipe = self.redis.pipeline(transaction=False)  # one answer to wait for, and one fsync
+        live.slide(pipe, seen)
+        self._happening.tell(outcomes, self._dictionaries, now(), pipe)
         try:
-            live.slide(self.redis, seen)
+            pipe.execute()
         except RedisError as error:
-            logger.warning("live sessions were not moved on", extra={"error": type(error).__name__})
+            logger.warning("live sessions and figures were not moved on", extra={"error": type(error).__name__})
 
 
 @contextmanager

@@ -111,6 +111,11 @@ class Dictionaries:
         agent = self.agents.get(event.user_agent or batch.user_agent or "")
         return agent.device_type if agent else None
 
+    def is_bot(self, user_agent: str | None) -> bool:
+        """Whether that is the user agent of a bot."""
+        agent = self.agents.get(user_agent or "")
+        return agent is not None and agent.is_bot
+
     def _learn_types(self, connection: Connection, wanted: Mapping[str, str | None]) -> None:
         """`wanted`: names, each with the category that it is to have if it is new."""
         if wanted:
