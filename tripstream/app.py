@@ -31,8 +31,7 @@ from reports.live_routes import add_live_routes
 from reports.metrics import Pipeline
 from reports.stats_routes import add_stats_routes
 from reports.verdicts_route import add_verdicts_route
-from schema import db, migrate, rights, signals
-from schema import db, migrate, pools, rights
+from schema import db, migrate, pools, rights, signals
 from schema import settings as config
 from schema.errors import InvalidRequest, TripstreamError
 from schema.event import now

@@ -25,6 +25,20 @@ _SQL = load("erasing")
 _PRIVACY = load("privacy")
 _DRAIN = load("drain")
 _MARKS = (_DRAIN["mark_hours"], _DRAIN["mark_days"], load("requests")["mark_answered"])
+_RENAMED = (
+    ("events", "anonymise_events"),
+    ("event_ids", "anonymise_ledger"),
+    ("users", "anonymise_users"),
+    ("sessions", "anonymise_sessions"),
+    ("base_users", "anonymise_base_users"),
+    ("base_sessions", "anonymise_base_sessions"),
+)
+_FORGOTTEN = (
+    ("identities", "forget_identities"),
+    ("identity_changes", "forget_changes"),
+    ("dirty_identities", "forget_marks"),
+    ("site_owners", "forget_owner"),
+)
 _ROWS_AT_ONCE = 1000
 
 
@@ -65,20 +79,20 @@ def erase(connection: Connection, person: Person, secret: str) -> tuple[Person, 
         connection.execute(_SQL[step], values)
     _stage(connection, _SQL["mark_theirs"], values, _MARKS)
     counts["batches"] = connection.execute(_SQL["forget_verdicts"], values | {"batches": []}).rowcount
-    for table, step in (("events", "anonymise_events"), ("event_ids", "anonymise_ledger"), ("users", "anonymise_users"),
-                        ("sessions", "anonymise_sessions")):  # fmt: skip
+    for table, step in _RENAMED:
         counts[table] = connection.execute(_SQL[step], values).rowcount
     counts["sessions"] = max(counts["sessions"], connection.execute(_SQL["clear_sessions"], values).rowcount)
-    _stage(connection, _SQL["stage_sessions"], values, [_DRAIN["store_sessions"]])
+    steps = [_DRAIN["store_sessions"], _DRAIN["describe_sessions"]]
+    connection.execute(_SQL["put_base_sessions"], values)
+    _stage(connection, _SQL["stage_sessions"], values, steps)
     counts["recommendation_requests"] = _erase_requests(connection, values)
-    for table, step in (("identities", "forget_identities"), ("identity_changes", "forget_changes"),
-                        ("dirty_identities", "forget_marks")):  # fmt: skip
+    for table, step in _FORGOTTEN:
         counts[table] = connection.execute(_SQL[step], values).rowcount
     connection.execute(_SQL["forget_before"], values)
     counts.update(forget_unread(connection, person))
     for table, step in (("user_agents", "unused_agents"), ("texts", "unused_referrers")):
         counts[table] = connection.execute(_SQL[step], values).rowcount
-    return person, counts
+    return person, +counts
 
 
 def forget_unread(connection: Connection, person: Person) -> Counter[str]:

@@ -21,12 +21,13 @@ from psycopg.sql import SQL, Identifier
 from psycopg.types.json import Jsonb
 from redis.exceptions import RedisError
 
-from schema import db, live, persistence, stream
+from schema import db, live, persistence, realtime, stream
 from schema.db import Connection
 from schema.errors import InvalidRequest
 from schema.settings import Settings
 from schema.sql import load
 from workers import erasing, jobs, mover, people, rollup, sweeping
+from workers.mentions import Mentions
 from workers.people import Named, Person
 from workers.verify import standstill
 
@@ -37,7 +38,7 @@ _QUEUE_SECONDS_MAX = 120
 _REWRITE_SECONDS_MAX = 120
 _PAUSE_SECONDS = 0.02
 _SAMPLED = ("identities", "identity_changes", "events", "sessions", "texts", "user_agents", "event_outbox",
-             "dead_letters", "recommendation_requests", "tombstones", "erasures")  # fmt: skip
+             "dead_letters", "base_sessions", "site_owners", "recommendation_requests", "tombstones", "erasures")  # fmt: skip
 logger = logging.getLogger("tripstream.erasure")
 
 
@@ -150,6 +151,7 @@ def _forget_in_redis(settings: Settings, person: Person) -> list[str]:
         try:
             with stream.connect(url) as redis:
                 live.forget(redis, person.site_id, person.own, person.sessions)
+                realtime.forget(redis, person.site_id, Mentions(person).text)
                 notes += persistence.rewrite(redis, _REWRITE_SECONDS_MAX)
         except (RedisError, OSError) as error:
             notes.append(f"Redis could not be asked to forget: {db.first_line(error)}")

@@ -34,6 +34,7 @@ _OF_POSTGRES = (
     ("sessions", "export_sessions"),
     ("events", "export_events"),
     ("recommendation_requests", "export_requests"),
+    ("owned_pages", "export_owned"),
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encoder = msgspec.json.Encoder(enc_hook=str)

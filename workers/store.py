@@ -83,7 +83,8 @@ def store_entries(
     warned: dict[Key, str] = {}
     fits = dictionaries.fits
     dead: list[tuple[Entry, int | None, Poison]] = []
-    erased, discarded = dictionaries.erased, []
+    discarded = dictionaries.erased.buried(new)
+    gone = {(entry.batch_id, ordinal) for entry, ordinal in discarded}
     poisoned = {**poisoned, **floors.too_old(connection, new)}
     for entry in new:
         if entry.asked is not None:
@@ -94,8 +95,7 @@ def store_entries(
             dead.append((entry, None, Poison("the entry cannot be read", None)))
             continue
         for ordinal, event in enumerate(entry.batch.events):
-            if erased.buries(event, entry.batch):
-                discarded.append((entry, ordinal))
+            if gone and (entry.batch_id, ordinal) in gone:
                 continue
             if poisoned and (poison := poisoned.get((entry.batch_id, ordinal))) is not None:
                 dead.append((entry, ordinal, poison))
@@ -110,19 +110,14 @@ def store_entries(
             elif why is not None:
                 warned[key] = why
         for ordinal, none in enumerate(entry.batch.quarantined, len(entry.batch.events)):
-            if erased.buries_unfit(none, entry.batch):
-                discarded.append((entry, ordinal))
-                continue
-            dead.append((entry, ordinal, Poison(f"{none.code}: {none.message}", None)))
+            if (entry.batch_id, ordinal) not in gone:
+                dead.append((entry, ordinal, Poison(f"{none.code}: {none.message}", None)))
     repeated += [candidates.pop(key) for key in known_events(connection, candidates)]
     fresh = [s for _, s in candidates.values()]
-    asked = [one for one in asked_in(new, poisoned) if not erased.buries_request(one)]
+    asked = [one for one in asked_in(new, poisoned) if not dictionaries.erased.buries_request(one)]
     requests.store(connection, asked, dictionaries)
     write(connection, fresh, dictionaries, settings)
-    if dead:  # one by one took 0.17 ms each, and somebody's SDK may send 50,000 that are none
-        places = receipts.places_of(new)
-        letters = [_letter(entry, at, poison, places) for entry, at, poison in dead]
-        connection.execute(_SQL["bury"], {name: [letter[name] for letter in letters] for name in letters[0]})
+    _bury(connection, new, dead)
     unfit = [(*candidates[key], why) for key, why in warned.items() if key in candidates]
     per_site = _settle(connection, new, repeated, dead, unfit, discarded)
     lost = sum(_size(e, at) for e, at, _ in dead)
@@ -190,6 +185,14 @@ def _received(entry: Entry) -> int:
 
 def _size(entry: Entry, ordinal: int | None) -> int:
     return entry.events if ordinal is None else 1
+
+
+def _bury(connection: Connection, new: Sequence[Entry], dead: receipts.Dead) -> None:
+    """Keep dead letters: one by one took 0.17 ms each, and somebody's SDK may send 50,000 that are none."""
+    if dead:
+        places = receipts.places_of(new)
+        letters = [_letter(entry, at, poison, places) for entry, at, poison in dead]
+        connection.execute(_SQL["bury"], {name: [letter[name] for letter in letters] for name in letters[0]})
 
 
 def _settle(

@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from schema.asked import Asked
 from schema.db import Connection
+from schema.entry import Entry
 from schema.event import Batch, Event, Quarantined
 from schema.sql import load
 
@@ -62,6 +63,18 @@ class Tombstones:
         if batch.site_id not in self._known:
             return False
         return any(event.occurred_at <= self._until(batch.site_id, *one) for one in _of_event(event, batch))
+
+    def buried(self, entries: Sequence[Entry]) -> list[tuple[Entry, int]]:
+        """Events to discard, by entry and ordinal, those that were quarantined behind the others."""
+        if not self._known:
+            return []
+        found: list[tuple[Entry, int]] = []
+        for entry in entries:
+            if (batch := entry.batch) is not None:
+                fit, unfit = enumerate(batch.events), enumerate(batch.quarantined, len(batch.events))
+                found += ((entry, at) for at, event in fit if self.buries(event, batch))
+                found += ((entry, at) for at, none in unfit if self.buries_unfit(none, batch))
+        return found
 
     def buries_unfit(self, unfit: Quarantined, batch: Batch) -> bool:
         """The same of what was quarantined, whose texts may be anything."""

@@ -39,6 +39,8 @@ FROM (SELECT coalesce(array_agg(DISTINCT user_agent_id), '{}') AS ids FROM (
     SELECT user_agent_id FROM theirs
     UNION ALL SELECT user_agent_id FROM sessions
         WHERE site_id = %(site_id)s AND session_id = ANY(%(sessions)s::uuid[])
+    UNION ALL SELECT user_agent_id FROM base_sessions
+        WHERE site_id = %(site_id)s AND session_id = ANY(%(sessions)s::uuid[])
     UNION ALL SELECT user_agent_id FROM recommendation_requests
         WHERE site_id = %(site_id)s AND (anonymous_id = ANY(%(own)s::uuid[]) OR session_id = ANY(%(sessions)s::uuid[]))
 ) AS each_one WHERE user_agent_id IS NOT NULL) AS used
@@ -50,7 +52,8 @@ INSERT INTO texts (site_id, text)
 SELECT DISTINCT %(site_id)s::text, substring(text FROM '^[A-Za-z][A-Za-z0-9+.-]*://[^/?#@]+') || '/' FROM texts
 WHERE text_id IN (
     SELECT referrer_id FROM theirs
-    UNION SELECT referrer_id FROM sessions WHERE site_id = %(site_id)s AND session_id = ANY(%(sessions)s::uuid[]))
+    UNION SELECT referrer_id FROM sessions WHERE site_id = %(site_id)s AND session_id = ANY(%(sessions)s::uuid[])
+    UNION SELECT referrer_id FROM base_sessions WHERE site_id = %(site_id)s AND session_id = ANY(%(sessions)s::uuid[]))
     AND text ~ '^[A-Za-z][A-Za-z0-9+.-]*://[^/?#@]+'
 ON CONFLICT DO NOTHING
 
@@ -62,7 +65,8 @@ LEFT JOIN texts AS o ON o.site_id = t.site_id
     AND md5(o.text)::uuid = md5(substring(t.text FROM '^[A-Za-z][A-Za-z0-9+.-]*://[^/?#@]+') || '/')::uuid
 WHERE t.text_id IN (
     SELECT referrer_id FROM theirs
-    UNION SELECT referrer_id FROM sessions WHERE site_id = %(site_id)s AND session_id = ANY(%(sessions)s::uuid[]))
+    UNION SELECT referrer_id FROM sessions WHERE site_id = %(site_id)s AND session_id = ANY(%(sessions)s::uuid[])
+    UNION SELECT referrer_id FROM base_sessions WHERE site_id = %(site_id)s AND session_id = ANY(%(sessions)s::uuid[]))
 
 -- name: mark_theirs
 -- Puts the events on the stage, as they were, for the drain's own marks of hours and days.
@@ -108,6 +112,36 @@ UPDATE sessions AS s SET
     referrer_id = (SELECT new FROM exchanged WHERE kind = 'referrer' AND old = s.referrer_id)
 WHERE site_id = %(site_id)s AND session_id = ANY(%(sessions)s::uuid[])
     AND (user_id = ANY(%(users)s::bigint[]) OR anonymous_id = ANY(%(own)s::uuid[]))
+
+-- name: anonymise_base_users
+-- What rows that are gone add to them goes by the same numbers.
+UPDATE base_users SET user_id = (%(numbers)s::jsonb ->> user_id::text)::bigint
+WHERE site_id = %(site_id)s AND user_id = ANY(%(users)s::bigint[])
+
+-- name: anonymise_base_sessions
+-- The same of sessions.
+UPDATE base_sessions AS s SET
+    session_id = pseudonym(%(secret)s, 'session', session_id::text),
+    anonymous_id = pseudonym(%(secret)s, 'visitor', anonymous_id::text),
+    user_id = coalesce((%(numbers)s::jsonb ->> user_id::text)::bigint, user_id),
+    ip_prefix = NULL, contact_id = NULL,
+    user_agent_id = (SELECT new FROM exchanged WHERE kind = 'agent' AND old = s.user_agent_id),
+    referrer_id = (SELECT new FROM exchanged WHERE kind = 'referrer' AND old = s.referrer_id)
+WHERE site_id = %(site_id)s AND session_id = ANY(%(sessions)s::uuid[])
+    AND (user_id = ANY(%(users)s::bigint[]) OR anonymous_id = ANY(%(own)s::uuid[]))
+
+-- name: put_base_sessions
+-- Rows that are gone come first in what their sessions are made of anew.
+INSERT INTO sessions (
+    session_id, site_id, user_id, anonymous_id, started_at, last_seen_at, device_type_id, user_agent_id, referrer_id,
+    ip_prefix, country, owner_code, share_code, contact_id, page_view_count, search_count, click_count, save_count,
+    contact_count, event_count
+)
+SELECT session_id, site_id, user_id, anonymous_id, started_at, last_seen_at, device_type_id, user_agent_id, referrer_id,
+    ip_prefix, country, owner_code, share_code, contact_id, page_view_count, search_count, click_count, save_count,
+    contact_count, event_count
+FROM base_sessions WHERE site_id = %(site_id)s AND session_id IN (
+    SELECT session_id FROM theirs UNION SELECT pseudonym(%(secret)s, 'session', session_id::text) FROM theirs)
 
 -- name: clear_sessions
 -- The sessions that the events were in, under both ids: somebody else's events may be in them.
@@ -163,6 +197,10 @@ WHERE site_id = %(site_id)s AND user_before = ANY(%(users)s::bigint[])
 DELETE FROM dirty_identities
 WHERE site_id = %(site_id)s AND value = ANY(%(auths)s::text[] || %(claims)s::text[] || %(emails)s::text[] || %(own)s::text[])
 
+-- name: forget_owner
+-- Whose pages were the person's: their token, if there ever is one again, opens nothing.
+DELETE FROM site_owners WHERE site_id = %(site_id)s AND auth_user_id = ANY(%(auths)s::text[])
+
 -- name: forget_letters
 -- A dead letter stays counted, and says nothing; it can be neither read nor replayed.
 UPDATE dead_letters SET event_id = NULL, raw = '', shared = NULL, reason = 'the person was erased', sqlstate = NULL,
@@ -190,6 +228,7 @@ DELETE FROM user_agents AS a USING exchanged AS x
 WHERE x.kind = 'agent' AND a.user_agent_id = x.old AND x.new IS DISTINCT FROM x.old
     AND x.old <> ALL(ARRAY(SELECT DISTINCT user_agent_id FROM events WHERE user_agent_id IN (SELECT old FROM exchanged WHERE kind = 'agent')))
     AND NOT EXISTS (SELECT FROM sessions AS s WHERE s.user_agent_id = x.old)
+    AND NOT EXISTS (SELECT FROM base_sessions AS s WHERE s.user_agent_id = x.old)
     AND NOT EXISTS (SELECT FROM recommendation_requests AS r WHERE r.user_agent_id = x.old)
 
 -- name: unused_referrers
@@ -201,6 +240,7 @@ WHERE x.kind = 'referrer' AND t.text_id = x.old AND x.new IS DISTINCT FROM x.old
         WHERE site_id = %(site_id)s AND ARRAY[referrer_id, page_id, path_id, source_id, screen_id, device_type_id]
             && ARRAY(SELECT old FROM exchanged WHERE kind = 'referrer')))
     AND NOT EXISTS (SELECT FROM sessions AS s WHERE s.referrer_id = x.old)
+    AND NOT EXISTS (SELECT FROM base_sessions AS s WHERE s.referrer_id = x.old)
 
 -- name: entomb
 -- From now on the drain discards what happened before and is still to come.

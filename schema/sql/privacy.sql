@@ -89,6 +89,11 @@ WHERE site_id = %(site_id)s AND (
     user_id = ANY(%(users)s::bigint[]) OR anonymous_id = ANY(%(own)s::uuid[]) OR session_id = ANY(%(sessions)s::uuid[]))
 ORDER BY started_at, session_id
 
+-- name: export_owned
+-- Whose pages are the person's.
+SELECT owner_code, added_at FROM site_owners WHERE site_id = %(site_id)s AND auth_user_id = ANY(%(auths)s::text[])
+ORDER BY owner_code
+
 -- name: export_requests
 -- What the person asked recommendations for, and was shown.
 SELECT r.*, a.user_agent FROM recommendation_requests AS r LEFT JOIN user_agents AS a USING (user_agent_id)
