@@ -13,10 +13,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 import msgspec
+from psycopg.errors import UndefinedFunction
 from psycopg.sql import SQL, Identifier
 from psycopg.types.json import Jsonb
 from redis.exceptions import RedisError
@@ -37,8 +39,10 @@ _LOCK = "tripstream.erasure"
 _QUEUE_SECONDS_MAX = 120
 _REWRITE_SECONDS_MAX = 120
 _PAUSE_SECONDS = 0.02
-_SAMPLED = ("identities", "identity_changes", "events", "sessions", "texts", "user_agents", "event_outbox",
-             "dead_letters", "base_sessions", "site_owners", "recommendation_requests", "tombstones", "erasures")  # fmt: skip
+_SAMPLED = (
+    *("identities", "identity_changes", "events", "sessions", "base_sessions", "texts", "user_agents", "event_outbox"),
+    *("dead_letters", "recommendation_requests", "site_owners", "tombstones", "erasures"),
+)
 logger = logging.getLogger("tripstream.erasure")
 
 
@@ -163,3 +167,5 @@ def _take_samples(settings: Settings) -> None:
     with db.connect(settings, "owner", statement_seconds_max=0) as connection:
         for table in _SAMPLED:
             connection.execute(SQL("ANALYZE {}").format(Identifier(table)))
+        with suppress(UndefinedFunction):  # before Postgres 18
+            connection.execute(_SQL["clear_samples"], {"tables": list(_SAMPLED)})

@@ -25,6 +25,7 @@ KINDS = ("user", "anonymous_id", "email")
 NOT_COVERED = (
     "backups and dumps",
     "Postgres' WAL, and pages of its files that were not written over yet",
+    "samples of tables that became empty, in Postgres before version 18",
     "replicas until they have replayed this, and their WAL",
     "archives that retention wrote (Parquet)",
     "copies of Redis' files that were made before",

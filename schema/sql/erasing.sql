@@ -281,3 +281,14 @@ WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT re
     AND relname <> ALL('{erasures,tombstones,schema_version,sites,site_keys,event_types,event_schemas,clock_ticks}'::text[])
     AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
 GROUP BY relname ORDER BY relname
+
+-- name: clear_samples
+-- What Postgres sampled of tables that are empty now, and does not sample anew.
+SELECT count(pg_clear_attribute_stats('public', relname, attname, inherited))
+FROM unnest(%(tables)s::text[]) AS t (name)
+CROSS JOIN LATERAL (
+    SELECT to_regclass('public.' || name)::oid UNION SELECT relid FROM pg_partition_tree(to_regclass('public.' || name))
+) AS parts (part)
+JOIN pg_class AS c ON c.oid = part AND reltuples = 0
+JOIN pg_attribute ON attrelid = part AND attnum > 0 AND NOT attisdropped
+CROSS JOIN (VALUES (true), (false)) AS i (inherited)

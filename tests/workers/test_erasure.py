@@ -10,12 +10,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from schema import live
-from schema.event import Batch, Verified, now
+from schema import live, stream
+from schema.errors import InvalidRequest, NotFound
+from schema.event import MICROSECOND, Batch, Quarantined, Verified, now
 from tests.conftest import Servers
 from tests.make import DAY, T0, asked, batch, canonical, uid
 from tests.workers.people import arrive
 from tests.workers.pipeline import ROBOT, Pipeline
+from tests.workers.retaining import retain
 from workers import erasure, people
 from workers.people import named
 
@@ -142,3 +144,131 @@ def test_nothing_of_an_erased_person_is_left_and_every_figure_is_as_it_was(
     assert figures(pipe) == before
     assert pipe.problems() == []
     assert live.ask_visitor(pipe.redis, "default", uid(3, 1)) == uid(2, 1).bytes
+
+
+def test_what_was_queued_before_is_discarded_and_what_is_done_later_counts(pipe: Pipeline) -> None:
+    arrive(pipe, hers(planted(1), n=1, verified=True))
+    mixed = batch(planted(2), planted(3), canonical(4, anonymous_id=uid(3, 1), session_id=uid(2, 1)), n=2)
+    mixed.quarantined = [
+        Quarantined(uid(1, 5), "invalid_field", "not one", json.dumps({"userId": AUTH})),
+        Quarantined(uid(1, 6), "invalid_field", "not one", json.dumps({"userId": "somebody else"})),
+    ]
+    pipe.accept(mixed, hers(planted(7), n=3, verified=True), lane=1)
+    stream.append_asked(pipe.redis, 0, asked(1, anonymous_id=VISITOR, session_id=SESSION))
+    receipt = erase(pipe, user=AUTH)
+    assert receipt["state"] == "done"
+    assert pipe.row("SELECT accepted, stored, dead, discarded FROM batches WHERE batch_id = %s", uid(4, 2)) == (
+        5,
+        1,
+        1,
+        3,
+    )
+    verdicts = pipe.value("SELECT verdicts FROM batches WHERE batch_id = %s", uid(4, 2))
+    assert sorted(v["verdict"] for v in verdicts) == ["dead", "discarded", "discarded", "discarded"]
+    assert pipe.rows("SELECT request_id FROM recommendation_requests") == []
+    assert list(in_postgres(pipe)) == []
+    later = now() + 60 * MICROSECOND
+    arrive(pipe, hers(planted(8, occurred_at=T0 + 9), n=4), hers(planted(9, occurred_at=later), n=5, received_at=later))
+    assert pipe.rows("SELECT stored, discarded FROM batches WHERE batch_id = ANY(%s) ORDER BY batch_id",
+                     [uid(4, 4), uid(4, 5)]) == [(0, 1), (1, 0)]  # fmt: skip
+    assert pipe.problems() == []
+
+
+def test_a_crash_leaves_all_or_nothing_and_the_chore_goes_on(pipe: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrive(pipe, hers(planted(1), n=1, verified=True))
+    erasure_id = people.request(pipe.connection, "default", named(user=AUTH), by="a test")
+    before = pipe.rows("SELECT * FROM events")
+    for step in ("entomb", "forget_unread"):  # the one in the transaction, the other after it
+        with monkeypatch.context() as crashing:
+            crashing.setattr(f"workers.erasing.{step}", _die)
+            with pytest.raises(SystemExit):
+                erasure.advance(pipe.settings, erasure_id)
+    assert pipe.rows("SELECT * FROM events") == before
+    with monkeypatch.context() as crashing:
+        crashing.setattr("workers.sweeping.sweep", _die)
+        with pytest.raises(SystemExit):
+            erasure.advance(pipe.settings, erasure_id)
+    assert people.receipt(pipe.connection, erasure_id)["state"] == "erased"
+    assert pipe.problems() == []
+    erasure.run_due(pipe.settings)
+    done = people.receipt(pipe.connection, erasure_id)
+    assert (done["state"], done["counts"]["events"]) == ("done", 1)
+    assert pipe.value("SELECT subject FROM erasures") is None
+    assert erasure.advance(pipe.settings, erasure_id) == done
+    assert list(in_postgres(pipe)) == []
+
+
+def _die(*_: Any, **__: Any) -> None:
+    raise SystemExit
+
+
+def test_what_remains_is_said_and_tried_again(pipe: Pipeline) -> None:
+    arrive(pipe, hers(planted(1), n=1, verified=True))
+    pipe.connection.execute("INSERT INTO tags (code, name_en, name_he) VALUES ('a_tag', %s, '')", (f"of {EMAIL}",))
+    sketch = EMAIL.lower().encode()
+    pipe.connection.execute("INSERT INTO daily_events VALUES ('default', '2020-01-01', 1, 1, 1, %s)", (sketch,))
+    receipt = erase(pipe, email=EMAIL)
+    assert (receipt["state"], receipt["remaining"]) == ("incomplete", {"daily_events": 1})
+    assert pipe.value("SELECT name_en FROM tags WHERE code = 'a_tag'").startswith("of erased-")
+    pipe.connection.execute("DELETE FROM daily_events WHERE date = '2020-01-01'")
+    erasure.run_due(pipe.settings)
+    assert people.receipt(pipe.connection, receipt["erasure_id"])["state"] == "incomplete"  # not again and again
+    pipe.connection.execute("UPDATE erasures SET tried_at = now() - interval '2 hours'")
+    erasure.run_due(pipe.settings)
+    assert people.receipt(pipe.connection, receipt["erasure_id"])["state"] == "done"
+
+
+def test_somebody_who_shared_the_browser_stays_as_they_were(pipe: Pipeline) -> None:
+    arrive(
+        pipe,
+        hers(planted(1), n=1, verified=True),
+        batch(canonical(5, anonymous_id=VISITOR, session_id=SESSION, auth_user_id="auth|other-9", metadata='{"a": 1}'),
+              n=2, verified=Verified("auth|other-9", "other@example.com")),
+        batch(canonical(6, anonymous_id=VISITOR, session_id=SESSION), n=3),
+    )  # fmt: skip
+    with pytest.raises(InvalidRequest, match="name one as user"):
+        people.request(pipe.connection, "default", named(anonymous_id=str(VISITOR)), by="a test")
+    others = "SELECT * FROM events WHERE user_id = %s ORDER BY occurred_at"
+    other = pipe.value("SELECT user_id FROM identities WHERE kind = 'auth' AND value = 'auth|other-9'")
+    before = pipe.rows(others, other)
+    assert len(before) == 2
+    assert erase(pipe, user=AUTH)["state"] == "done"
+    assert pipe.rows(others, other) == before
+    assert pipe.value("SELECT count(*) FROM events WHERE anonymous_id = %s", VISITOR) == 2
+    assert pipe.problems() == []
+
+
+def test_a_browser_that_only_claimed_to_be_somebody_is_theirs_whole_unless_it_claimed_more(pipe: Pipeline) -> None:
+    a, b = {"anonymous_id": uid(3, 1), "session_id": uid(2, 1)}, {"anonymous_id": uid(3, 2), "session_id": uid(2, 2)}
+    arrive(pipe, batch(canonical(1, **a), canonical(2, claimed_user="u7", **a), n=1),
+           batch(canonical(3, claimed_user="u7", **b), canonical(4, claimed_user="u8", **b), canonical(5, **b),
+                 n=2))  # fmt: skip
+    assert erase(pipe, user="u7")["counts"]["events"] == 3
+    kept = pipe.rows("SELECT claimed_user FROM events WHERE anonymous_id = %s ORDER BY occurred_at", uid(3, 2))
+    assert kept == [("u8",), (None,)]
+    assert pipe.value("SELECT count(*) FROM events WHERE anonymous_id = %s OR claimed_user = 'u7'", uid(3, 1)) == 0
+    assert pipe.problems() == []
+
+
+def test_rows_that_retention_folded_are_covered_too(pipe: Pipeline, servers: Servers) -> None:
+    arrive(pipe, hers(planted(1), planted(2, occurred_at=T0 + 40 * DAY), n=1, verified=True, received_at=T0 + 50 * DAY))
+    pipe.roll_up()
+    retain(pipe)
+    before = figures(pipe)
+    assert pipe.value("SELECT count(*) FROM base_sessions WHERE session_id = %s", SESSION) == 1
+    counts = erase(pipe, user=AUTH)["counts"]
+    assert (counts["events"], counts["base_users"], counts["base_sessions"]) == (1, 1, 1)
+    assert figures(pipe) == before
+    assert list(in_postgres(pipe)) == []
+    assert pipe.problems() == []
+
+
+def test_nobody_and_a_site_that_is_none_are_told_apart(pipe: Pipeline) -> None:
+    assert erase(pipe, user="nobody-at-all")["counts"] == {}
+    with pytest.raises(NotFound):
+        people.request(pipe.connection, "elsewhere", named(user="x"), by="a test")
+    for wrong in ({}, {"user": "a", "email": "b@c"}, {"anonymous_id": "no uuid"}, {"email": "none"}, {"user": " "}):
+        with pytest.raises(InvalidRequest):
+            named(**wrong)
+    with pytest.raises(NotFound):
+        people.receipt(pipe.connection, uid(9))
