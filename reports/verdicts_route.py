@@ -21,8 +21,8 @@ _UNKNOWN = "No batch of yours has this id: it was never accepted, or its receipt
 
 
 class EventVerdict(BaseModel):
-    """One event. `verdict`: stored, duplicate, bot, dead, refused, or queued. `index` is its place in the request; null
-    for events that were stored without a remark, whose rows do not keep it."""
+    """One event. `verdict`: stored, duplicate, bot, dead, discarded, refused, or queued. `index` is its place in the
+    request; null for events that were stored without a remark, whose rows do not keep it."""
 
     index: int | None
     event_id: UUID | None

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -197,8 +197,13 @@ def read(answers: Iterable[Any], at: int, top: int = 10) -> Now:
     )
 
 
-def forget(redis: Any, site_id: str) -> int:
-    """Delete what is known of a site's events one by one, and who was counted: counts stay. Returns how many keys."""
+def forget(redis: Any, site_id: str, mentions: Callable[[str], Any] = lambda _: False) -> int:
+    """Delete what is known of a site's events one by one, and who was counted: counts stay, but for those of pages that
+    `mentions` says to delete. Returns how many keys."""
+    for key in redis.scan_iter(f"rt:pages:{site_id}:*", count=1000):
+        pages = [page for page, _ in redis.zscan_iter(key) if mentions(page.decode(errors="replace"))]
+        if pages:
+            redis.zrem(key, *pages)
     keys = list(redis.scan_iter(f"rt:visitors:{site_id}:*", count=1000))
     return int(redis.delete(f"rt:latest:{site_id}", *keys))
 

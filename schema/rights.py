@@ -90,6 +90,22 @@ def require_admin(settings: Settings, headers: Mapping[str, str]) -> None:
         raise Forbidden(f"A {right.role} key changes nothing: `tripstream site key SITE --role admin` makes one.")
 
 
+def changed_sites(settings: Settings, headers: Mapping[str, str]) -> str | None:
+    """The site that a request may change: its admin key's; None, which is every site, with the installation's key.
+    Raises Unauthorized, or Forbidden for another key."""
+    require_admin(settings, headers)
+    key = key_in(headers)
+    return None if key is None or _is_installations(settings, key) else _right(settings, key).site_id
+
+
+def changed_site(settings: Settings, headers: Mapping[str, str], wanted: str | None) -> str:
+    """The one site of them that is meant: where every site could be, the default one unless another is named."""
+    own = changed_sites(settings, headers)
+    if own is not None and wanted not in (None, own):
+        raise Forbidden(f"This key changes site {own} only.")
+    return own or wanted or LOCAL_SITE
+
+
 def key_in(headers: Mapping[str, str]) -> str | None:
     """The key as it was sent. A bearer of a verified identity (a JWT) is no key, and may come beside one."""
     scheme, _, value = headers.get("authorization", "").partition(" ")

@@ -59,9 +59,8 @@ def add_site(connection: db.Connection, site: dict[str, Any]) -> str:
 
     Limits that are not said are the settings'. Raises ConfigError when the site exists or a value is wrong.
     """
-    values = (
-        dict.fromkeys((*LIMITS, "raw_days")) | site | {"origins": [as_origin(origin) for origin in site["origins"]]}
-    )
+    unsaid = dict.fromkeys((*LIMITS, "signals", "raw_days"))
+    values = unsaid | site | {"origins": [as_origin(origin) for origin in site["origins"]]}
     with _refusals(values), connection.transaction():
         connection.execute(load("sites")["add_site"], values)
         return _make_key(connection, site["site_id"], "write", None)
@@ -70,7 +69,7 @@ def add_site(connection: db.Connection, site: dict[str, Any]) -> str:
 def change_site(connection: db.Connection, site_id: str, changes: dict[str, Any]) -> None:
     """Change the rules and limits that are named; a limit of -1 is the setting's again. Raises ConfigError."""
     values = (
-        dict.fromkeys(("name", "time_zone", "origins", "open_to", "strict", "raw_days", *LIMITS))
+        dict.fromkeys(("name", "time_zone", "origins", "open_to", "strict", "signals", "raw_days", *LIMITS))
         | changes
         | {"site_id": site_id}
     )
@@ -180,6 +179,7 @@ def _why(constraint: str, values: dict[str, Any]) -> str:
     told = {
         "sites_site_id_check": "site ids are a-z, 0-9, - and _",
         "sites_open_to_check": "a site is open to nobody, loopback or everyone",
+        "sites_signals_check": "signals of browsers are honoured (honour) or not (ignore)",
         "sites_raw_days_check": "rows are kept for 1 to 36500 days",
     }
     return f"refused by {constraint}: {told.get(constraint, 'limits are numbers from 0')}"

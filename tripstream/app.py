@@ -32,13 +32,14 @@ from reports.live_routes import add_live_routes
 from reports.metrics import Pipeline
 from reports.stats_routes import add_stats_routes
 from reports.verdicts_route import add_verdicts_route
-from schema import db, migrate, pools, rights
+from schema import db, migrate, pools, rights, signals
 from schema import settings as config
 from schema.errors import InvalidRequest, TripstreamError
 from schema.event import now
 from schema.hosting import ENDING
 from schema.settings import Settings
 from tripstream.docs import add_docs
+from tripstream.privacy_routes import add_privacy_routes
 from tripstream.signed_in import SignedIn
 
 _WRONG_FIELDS_MAX = 20
@@ -82,6 +83,7 @@ def create(settings: Settings | None = None) -> Ingest:
     add_events_routes(app, chosen)
     add_reference_routes(app, chosen)
     add_verdicts_route(app, chosen)
+    add_privacy_routes(app, chosen)
     add_docs(app)
     return app
 
@@ -100,7 +102,13 @@ def add_recommendations(app: Ingest, settings: Settings) -> Recommender:
         gate = app.state.gate
         return gate.registry is not None and bool(gate.memory_share < settings.redis_share_max)
 
-    recommender = Recommender(settings, site_of, has_room)
+    def opted_out(request: Request, site_id: str) -> bool:
+        gate = app.state.gate
+        if gate.registry is None or site_id not in gate.registry.sites:
+            return False
+        return signals.opted_out(dict(request.scope["headers"]), gate.registry.sites[site_id])
+
+    recommender = Recommender(settings, site_of, has_room, opted_out)
     route.add_route(app, recommender)
     app.hot[route.PATH] = CORSMiddleware(
         _directly(app, recommender),

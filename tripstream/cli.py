@@ -20,6 +20,7 @@ from tripstream import (
     identity_commands,
     import_commands,
     owner_commands,
+    privacy_commands,
     replay_commands,
     retention_commands,
     run_commands,
@@ -87,6 +88,7 @@ for _commands in (
     evaluation_commands,
     replay_commands,
     tail_commands,
+    privacy_commands,
 ):
     app.add_typer(_commands.app)
 site_commands.site.add_typer(owner_commands.owner, name="owner")

@@ -26,6 +26,7 @@ deadletters = typer.Typer(help="Events that could not be stored.", no_args_is_he
 Site = Annotated[str, typer.Argument(help="The site's id.")]
 Origins = Annotated[list[str] | None, typer.Option(help="Allowed origin; repeat it. Default: any.")]
 _OPEN = "Who may post without a key: nobody, loopback, everyone."
+_SIGNALS = "Sec-GPC and DNT: honour (such a browser's events are not kept) or ignore."
 _ROLE = "What it is for: write (events), read (figures) or admin (calls that change things)."
 _UNTIL = "; default: the setting's; 0: no limit"
 _AGAIN = "; -1: the setting's again"
@@ -44,6 +45,7 @@ def add(
     origin: Origins = None,
     open_to: Annotated[str, typer.Option(help=_OPEN)] = "nobody",
     strict: Annotated[bool, typer.Option(help="Refuse unknown event types and sources.")] = False,
+    signals: Annotated[str, typer.Option(help=_SIGNALS)] = "ignore",
     raw_days: Annotated[int | None, typer.Option(min=1, max=36500, help=_RAW)] = None,
     key_rate: Annotated[int | None, _limit("Events a second of one key")] = None,
     key_burst: Annotated[int | None, _limit("Events at once of one key")] = None,
@@ -60,6 +62,7 @@ def add(
         "origins": origin or ["*"],
         "open_to": open_to,
         "strict": strict,
+        "signals": signals,
         "raw_days": raw_days,
         "key_rate": key_rate,
         "key_burst": key_burst,
@@ -80,6 +83,7 @@ def change(
     origin: Annotated[list[str] | None, typer.Option(help="Allowed origins from now on; * for any.")] = None,
     open_to: Annotated[str | None, typer.Option(help=_OPEN)] = None,
     strict: Annotated[bool | None, typer.Option(help="Refuse unknown event types and sources.")] = None,
+    signals: Annotated[str | None, typer.Option(help=_SIGNALS)] = None,
     raw_days: Annotated[int | None, typer.Option(min=-1, max=36500, help=_RAW + " -1: that again.")] = None,
     key_rate: Annotated[int | None, _limit("Events a second of one key", -1, _AGAIN)] = None,
     key_burst: Annotated[int | None, _limit("Events at once of one key", -1, _AGAIN)] = None,
@@ -95,6 +99,7 @@ def change(
         "origins": origin or None,
         "open_to": open_to,
         "strict": strict,
+        "signals": signals,
         "raw_days": raw_days,
         "key_rate": key_rate,
         "key_burst": key_burst,

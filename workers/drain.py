@@ -124,12 +124,14 @@ class Drain:
 
     def _commit(self, chunk: Sequence[Entry], poisoned: Poisoned) -> Outcome:
         """One transaction; serialization failures and deadlocks are tried again."""
-        staged = _staged(chunk, poisoned)
+        self._dictionaries.erased.refresh(self.connection)  # first: what they bury must not enter a dictionary
+        staged = self._staged(chunk, poisoned)
         for attempt in range(_TRIES_MAX):
             started = time.perf_counter()
             try:
                 self._dictionaries.learn(self.connection, staged)
-                self._dictionaries.learn_requests(self.connection, asked_in(chunk, poisoned))
+                asked = [a for a in asked_in(chunk, poisoned) if not self._dictionaries.erased.buries_request(a)]
+                self._dictionaries.learn_requests(self.connection, asked)
                 with self.connection.transaction():
                     outcome, per_site = store_entries(
                         self.connection, chunk, poisoned, self._dictionaries, self.settings
@@ -150,6 +152,17 @@ class Drain:
             logger.log(logging.WARNING if outcome.dead else logging.INFO, "drained", extra=first | figures)
         return outcome
 
+    def _staged(self, chunk: Sequence[Entry], poisoned: Poisoned) -> list[Staged]:
+        """The events of these entries that are to be stored, unless they are known already."""
+        erased = self._dictionaries.erased
+        return [
+            Staged(event, entry.batch)
+            for entry in chunk
+            if entry.batch is not None
+            for ordinal, event in enumerate(entry.batch.events)
+            if (entry.batch_id, ordinal) not in poisoned and not erased.buries(event, entry.batch)
+        ]
+
     def _bury_whole(self, chunk: Sequence[Entry]) -> Iterator[Outcome]:
         """Keep every event of these entries as a dead letter, without looking at it: whoever looked died."""
         why = Poison(f"more than {_DELIVERIES_ALONE_MAX} drains died of it", None)
@@ -162,7 +175,7 @@ class Drain:
             (ordinal, Staged(event, batch))
             for batch in ([] if entry.batch is None else [entry.batch])
             for ordinal, event in enumerate(batch.events)
-            if (entry.batch_id, ordinal) not in poisoned
+            if (entry.batch_id, ordinal) not in poisoned and not self._dictionaries.erased.buries(event, batch)
         ]
         found = {(entry.batch_id, ordinal): poison for ordinal, poison in self._bisect(asked, count(1))}
         return found or {(entry.batch_id, ordinal): _poison(error) for ordinal in range(entry.events or 1)}
@@ -254,13 +267,3 @@ def _poison(error: psycopg.Error) -> Poison:
     what = error.diag.message_primary or str(error).split("\n", 1)[0]
     where = error.diag.column_name or error.diag.constraint_name
     return Poison(f"{what} ({where})" if where else what, error.sqlstate)
-
-
-def _staged(chunk: Sequence[Entry], poisoned: Poisoned) -> list[Staged]:
-    return [
-        Staged(event, entry.batch)
-        for entry in chunk
-        if entry.batch is not None
-        for ordinal, event in enumerate(entry.batch.events)
-        if (entry.batch_id, ordinal) not in poisoned
-    ]

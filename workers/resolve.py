@@ -19,6 +19,7 @@ from schema.event import CATEGORIES, MICROSECOND, Batch, Event
 from schema.sql import load
 from workers.agents import classify, rules
 from workers.fits import Fits
+from workers.tombstones import Tombstones
 
 _CACHE_MAX = 50_000
 TYPES_MAX = 10_000  # their ids are smallints, and each is a row in every hour: a stranger must not use them up
@@ -71,6 +72,7 @@ class Dictionaries:
         self.texts: defaultdict[str, dict[str | None, int]] = defaultdict(dict)  # by site
         self.stage_types: dict[str, str] = {}
         self.fits = Fits()
+        self.erased = Tombstones()
         self._months: set[tuple[str, int, int]] = set()
         self._request_months: set[tuple[int, int]] = set()
 

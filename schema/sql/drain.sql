@@ -209,22 +209,25 @@ FROM stage JOIN site_zones USING (site_id) WHERE occurred_at >= starts AND occur
 
 -- name: settle_batches
 -- Corrects the receipts of batches that were not stored whole.
-UPDATE batches SET stored = v.stored, duplicate = v.duplicate, dead = v.dead, verdicts = v.verdicts
-FROM unnest(%(batch_ids)s::uuid[], %(stored)s::int[], %(duplicate)s::int[], %(dead)s::int[], %(verdicts)s::jsonb[])
-    AS v (batch_id, stored, duplicate, dead, verdicts)
+UPDATE batches SET stored = v.stored, duplicate = v.duplicate, dead = v.dead, discarded = v.discarded,
+    verdicts = v.verdicts
+FROM unnest(%(batch_ids)s::uuid[], %(stored)s::int[], %(duplicate)s::int[], %(dead)s::int[], %(discarded)s::int[],
+            %(verdicts)s::jsonb[])
+    AS v (batch_id, stored, duplicate, dead, discarded, verdicts)
 WHERE batches.batch_id = v.batch_id
 
 -- name: add_drained
 -- What this transaction did, per site; the same figures as its receipts, summed.
-INSERT INTO drained AS d (site_id, lane, batches, stored, duplicate, dead, seconds, transactions, updated_at)
-SELECT site_id, %(lane)s, batches, stored, duplicate, dead, seconds, 1, clock_timestamp()
+INSERT INTO drained AS d (site_id, lane, batches, stored, duplicate, dead, discarded, seconds, transactions, updated_at)
+SELECT site_id, %(lane)s, batches, stored, duplicate, dead, discarded, seconds, 1, clock_timestamp()
 FROM unnest(%(sites)s::text[], %(batches)s::bigint[], %(stored)s::bigint[], %(duplicate)s::bigint[],
-            %(dead)s::bigint[], %(seconds)s::float8[])
-    AS n (site_id, batches, stored, duplicate, dead, seconds)
+            %(dead)s::bigint[], %(discarded)s::bigint[], %(seconds)s::float8[])
+    AS n (site_id, batches, stored, duplicate, dead, discarded, seconds)
 ORDER BY site_id
 ON CONFLICT (site_id, lane) DO UPDATE SET
     batches = d.batches + excluded.batches, stored = d.stored + excluded.stored,
     duplicate = d.duplicate + excluded.duplicate, dead = d.dead + excluded.dead,
+    discarded = d.discarded + excluded.discarded,
     seconds = d.seconds + excluded.seconds, transactions = d.transactions + 1, updated_at = excluded.updated_at
 
 -- name: bury
