@@ -18,6 +18,17 @@ _SQL = load("daily")
 # Settings of the one transaction: with the server's own 8 MB, what a million events need went through files.
 _MEMORY = "SET LOCAL work_mem = '64MB'"
 
+# How a table is brought up to date, in one statement: what is right, what is gone, and what is written.
+_FRESH = sql.SQL("WITH fresh AS ({query}),")
+_GONE = sql.SQL(
+    "gone AS (DELETE FROM {table} AS t WHERE site_id = %(site_id)s AND date = %(bucket)s"
+    " AND NOT EXISTS (SELECT FROM fresh AS f WHERE {same}))"
+)
+_WRITTEN = sql.SQL(
+    "INSERT INTO {table} AS t (site_id, date, {ours}) SELECT %(site_id)s, %(bucket)s::date, {ours} FROM fresh"
+    " ON CONFLICT ({unique}) DO UPDATE SET ({figures}) = ROW ({new}) WHERE ({old}) IS DISTINCT FROM ({new})"
+)
+
 
 class Daily(NamedTuple):
     """A table of figures by site and day: the query that gives its rows, what names a row within its day, and the
@@ -110,20 +121,14 @@ def _replacing(daily: Daily) -> sql.Composed:
     """Rows that are right stay as they are: today is computed every minute, and most of its rows are what they were."""
     same = [sql.SQL("f.{0} = t.{0}").format(sql.Identifier(one)) for one in daily.key]
     figures = [sql.Identifier(one) for one in daily.figures]
-    ours = sql.SQL(", ").join([*map(sql.Identifier, daily.key), *figures])
-    return sql.SQL(
-        "WITH fresh AS ({query}), gone AS ("
-        "DELETE FROM {table} AS t WHERE site_id = %(site_id)s AND date = %(bucket)s"
-        " AND NOT EXISTS (SELECT FROM fresh AS f WHERE {same}))"
-        " INSERT INTO {table} AS t (site_id, date, {ours}) SELECT %(site_id)s, %(bucket)s::date, {ours} FROM fresh"
-        " ON CONFLICT ({unique}) DO UPDATE SET ({figures}) = ROW ({new}) WHERE ({old}) IS DISTINCT FROM ({new})"
-    ).format(
-        query=sql.SQL(_SQL[daily.query]),
-        table=sql.Identifier(daily.table),
-        same=sql.SQL(" AND ").join(same) if same else sql.SQL("true"),
-        ours=ours,
-        unique=daily.unique or sql.SQL(", ").join(map(sql.Identifier, ("site_id", "date", *daily.key))),
-        figures=sql.SQL(", ").join(figures),
-        new=sql.SQL(", ").join(sql.SQL("excluded.{}").format(one) for one in figures),
-        old=sql.SQL(", ").join(sql.SQL("t.{}").format(one) for one in figures),
-    )
+    names: dict[str, sql.Composable] = {
+        "query": sql.SQL(_SQL[daily.query]),
+        "table": sql.Identifier(daily.table),
+        "same": sql.SQL(" AND ").join(same) if same else sql.SQL("true"),
+        "ours": sql.SQL(", ").join([*map(sql.Identifier, daily.key), *figures]),
+        "unique": daily.unique or sql.SQL(", ").join(map(sql.Identifier, ("site_id", "date", *daily.key))),
+        "figures": sql.SQL(", ").join(figures),
+        "new": sql.SQL(", ").join(sql.SQL("excluded.{}").format(one) for one in figures),
+        "old": sql.SQL(", ").join(sql.SQL("t.{}").format(one) for one in figures),
+    }
+    return sql.SQL(" ").join(part.format(**names) for part in (_FRESH, _GONE, _WRITTEN))

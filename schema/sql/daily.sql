@@ -5,10 +5,11 @@
 -- name: make_day_events
 -- Lives as long as the connection; emptied by every commit and rollback.
 CREATE TEMP TABLE IF NOT EXISTS day_events (
-    occurred_at timestamptz, trip_id bigint, dwell_ms bigint, event_id uuid, session_id uuid, event_type_id smallint,
-    path_id integer, page_id integer, referrer_id integer, source_id integer, user_agent_id integer,
-    device_type_id integer, screen_id integer, is_view boolean, is_click boolean, is_idle boolean, visitor text,
-    owner_code text, share_code text, click_target text, click_category text, page_type text, country text, utm jsonb
+    occurred_at timestamptz, trip_id bigint, dwell_ms bigint, event_id uuid, session_id uuid, anonymous_id uuid,
+    event_type_id smallint, path_id integer, page_id integer, referrer_id integer, source_id integer,
+    user_agent_id integer, device_type_id integer, screen_id integer, is_view boolean, is_click boolean,
+    is_idle boolean, visitor text, owner_code text, share_code text, click_target text, click_category text,
+    page_type text, country text, utm jsonb
 ) ON COMMIT DELETE ROWS
 
 -- name: make_day_visits
@@ -24,16 +25,20 @@ CREATE TEMP TABLE IF NOT EXISTS day_visits (
 TRUNCATE day_events, day_visits
 
 -- name: fill_day_events
--- What the figures need of the day's events. Idle is what comes without the visitor doing anything.
+-- What the figures need of the day's events. Idle is what comes without the visitor doing anything. Kinds are found per
+-- type, not per event: comparing its words cost a quarter of the scan.
+WITH kinds AS MATERIALIZED (
+    SELECT event_type_id, event_type = 'page_view' AS is_view, event_type IN ('click_trip', 'click') AS is_click,
+        event_type IN ('impression', 'results_view', 'scroll_depth', 'trip_dwell', 'session_start', 'session.started',
+                       'user_identify') AS is_idle, event_type = 'trip_dwell' AS is_dwell
+    FROM event_types
+)
 INSERT INTO day_events
-SELECT occurred_at, trip_id, CASE WHEN event_type = 'trip_dwell' THEN dwell_ms(metadata) END, event_id, session_id,
-    event_type_id, path_id, page_id, referrer_id, source_id, user_agent_id, device_type_id, screen_id,
-    event_type = 'page_view', event_type IN ('click_trip', 'click'),
-    event_type IN ('impression', 'results_view', 'scroll_depth', 'trip_dwell', 'session_start', 'session.started',
-                   'user_identify'),
-    visitor_key(anonymous_id, claimed_user, batch_id), coalesce(owner_code, ''), coalesce(share_code, ''),
-    click_target, click_category, page_type, country, utm
-FROM events JOIN event_types USING (event_type_id)
+SELECT occurred_at, trip_id, CASE WHEN is_dwell THEN dwell_ms(metadata) END, event_id, session_id, anonymous_id,
+    event_type_id, path_id, page_id, referrer_id, source_id, user_agent_id, device_type_id, screen_id, is_view, is_click,
+    is_idle, CASE WHEN anonymous_id IS NULL THEN visitor_key(anonymous_id, claimed_user, batch_id) END,
+    coalesce(owner_code, ''), coalesce(share_code, ''), click_target, click_category, page_type, country, utm
+FROM events JOIN kinds USING (event_type_id)
 WHERE site_id = %(site_id)s AND occurred_at >= %(starts)s AND occurred_at < %(ends)s AND NOT is_bot
 
 -- name: fill_day_visits
@@ -46,11 +51,11 @@ GROUP BY session_id, path_id, page_id, referrer_id, source_id, user_agent_id, de
     share_code, country, utm
 
 -- name: types
--- Per event type how often, in how many sessions, by whom. Visitors come as a list: their sketch is made by the library
--- that reads it.
+-- Per event type how often, in how many sessions, by whom: by their key, which is the anonymous id where there is one.
+-- Visitors come as a list: their sketch is made by the library that reads it.
 SELECT event_type_id, sum(n)::bigint AS events, count(DISTINCT session_id) AS sessions,
-    array_agg(DISTINCT visitor) AS visitors
-FROM (SELECT event_type_id, session_id, visitor, count(*) AS n FROM day_events GROUP BY 1, 2, 3) AS counted
+    array_agg(DISTINCT coalesce(anonymous_id::text, visitor)) AS visitors
+FROM (SELECT event_type_id, session_id, anonymous_id, visitor, count(*) AS n FROM day_events GROUP BY 1, 2, 3, 4) AS counted
 GROUP BY event_type_id ORDER BY event_type_id
 
 -- name: stats
@@ -92,14 +97,16 @@ FROM day_events WHERE is_view GROUP BY 1, 2, 3
 -- name: trips
 -- What happened to each trip; the same events as trip_interactions.
 SELECT trip_id,
-    count(*) FILTER (WHERE event_type = 'impression') AS impressions,
-    count(*) FILTER (WHERE is_click) AS clicks,
-    count(*) FILTER (WHERE event_type = 'save_trip') AS saves,
-    count(*) FILTER (WHERE event_type = 'contact_whatsapp') AS whatsapp_contacts,
-    count(*) FILTER (WHERE event_type = 'contact_phone') AS phone_contacts,
-    count(*) FILTER (WHERE event_type = 'booking_start') AS booking_starts,
-    coalesce(sum(dwell_ms), 0)::bigint AS dwell_ms, count(dwell_ms) AS dwells
-FROM day_events JOIN event_types USING (event_type_id) WHERE trip_id IS NOT NULL GROUP BY trip_id
+    coalesce(sum(n) FILTER (WHERE event_type = 'impression'), 0)::bigint AS impressions,
+    coalesce(sum(n) FILTER (WHERE event_type IN ('click_trip', 'click')), 0)::bigint AS clicks,
+    coalesce(sum(n) FILTER (WHERE event_type = 'save_trip'), 0)::bigint AS saves,
+    coalesce(sum(n) FILTER (WHERE event_type = 'contact_whatsapp'), 0)::bigint AS whatsapp_contacts,
+    coalesce(sum(n) FILTER (WHERE event_type = 'contact_phone'), 0)::bigint AS phone_contacts,
+    coalesce(sum(n) FILTER (WHERE event_type = 'booking_start'), 0)::bigint AS booking_starts,
+    coalesce(sum(ms), 0)::bigint AS dwell_ms, sum(dwells)::bigint AS dwells
+FROM (SELECT trip_id, event_type_id, count(*) AS n, sum(dwell_ms) AS ms, count(dwell_ms) AS dwells
+      FROM day_events WHERE trip_id IS NOT NULL GROUP BY 1, 2) AS counted
+JOIN event_types USING (event_type_id) GROUP BY trip_id
 
 -- name: sessions
 -- The day's sessions; no row where there are none. The histogram's buckets are those between the given edges.
