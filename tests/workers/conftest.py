@@ -20,7 +20,7 @@ NAME = "recycled"
 TABLES = (
     "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
     " AND NOT relispartition AND relname <> ALL"
-    " ('{schema_version,event_sources,event_types,sites,continents,countries}') ORDER BY 1"
+    " ('{schema_version,event_sources,event_types,sites,category_limits,continents,countries}') ORDER BY 1"
 )
 SEQUENCES = "SELECT schemaname || '.' || sequencename, coalesce(last_value, 0) FROM pg_sequences ORDER BY 1"
 
