@@ -66,7 +66,8 @@ def weeks_to(connection: Connection, day: Span, weeks: int) -> Span:
     """The span of so many weeks, the last of which holds the day."""
     monday = day.end - timedelta(days=day.end.weekday())
     start, end = monday - timedelta(weeks=weeks - 1), monday + timedelta(days=6)
-    return spans.between(connection, day.site_id, day.time_zone, day.today, start, end, day.as_of)
+    site = spans.Site(day.time_zone, day.today, day.as_of)
+    return spans.between(connection, day.site_id, site, start, end)
 
 
 def retention(connection: Connection, span: Span) -> Retention:

@@ -1,5 +1,5 @@
-"""Rows as Parquet, before they go. In: a query over staged rows, in the transaction that takes them away. Out: one file,
-whole and on disk before that transaction commits.
+"""Rows as Parquet, before they go. In: a query over staged rows, in the transaction that takes them away. Out: one
+file, whole and on disk before that transaction commits.
 
 Its name follows from the rows: where the transaction fails after all, the next run writes the same file again, and a
 row is in no two files.

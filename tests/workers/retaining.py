@@ -1,4 +1,5 @@
-"""Traffic long ago, and retention at a moment of the test's choice. In: a pipeline. Out: what is there of months and rows.
+"""Traffic long ago, and retention at a moment of the test's choice. In: a pipeline. Out: what is there of months and
+rows.
 
 T0 is 2026-01-01T00:00Z: what happened in January is past a year's limit from February 2027 on.
 """
