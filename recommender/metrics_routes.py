@@ -17,7 +17,7 @@ from schema import db, rights
 from schema.answers import DOCUMENTED, Format, reply
 from schema.days import Day
 from schema.db import Connection
-from schema.errors import Forbidden, InvalidRequest
+from schema.errors import InvalidRequest
 from schema.settings import Settings
 
 Days = Annotated[int, Query(ge=1, le=DAYS_MAX, description="The site's last so many days, today included.")]

@@ -13,7 +13,7 @@ from reports.stats import Stats, stats
 from schema import db, rights
 from schema.answers import DOCUMENTED, Format, reply
 from schema.days import Day
-from schema.errors import Forbidden, NotFound
+from schema.errors import NotFound
 from schema.settings import Settings
 
 Wanted = Annotated[str, Query(min_length=1, description="Whose figures; the read key has to be its own.")]
