@@ -1,4 +1,4 @@
-"""Views, users and paths of a site: of one day in its own time zone, or of all time. In: the daily tables. Out: figures.
+"""Views, users and paths of a site: of one day in its own zone, or of all time. In: the daily tables. Out: figures.
 
 They are as of the last rollup, which each minute brings, and POST /process-events at once. Bots count nowhere. Users
 of all time are estimated, from some hundreds on (1.6 %); those of a day are counted.
