@@ -72,9 +72,9 @@ class Bucket(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One day or hour of the tables."""
+    """One day (`date`) or hour (`at`) of the tables."""
 
-    date: date
+    date: date | None
     at: datetime | None
     type: str | None
     events: int
@@ -91,10 +91,11 @@ def series(connection: Connection, span: Span, query: SeriesQuery) -> Series:
         raise InvalidRequest(fields=[("interval", why)])
     begins = BEGINS.get(query.interval, BEGINS["day"])
     asked = {**span.bounds, "types": query.type}
-    found: defaultdict[tuple[date | datetime, str | None], list[Row]] = defaultdict(list)
+    found: defaultdict[tuple[date | datetime | None, str | None], list[Row]] = defaultdict(list)
     name = _TABLES[hourly, query.type is not None]
     for row in map(Row._make, connection.execute(_SQL[name], asked, binary=True)):
-        found[row.at or max(begins(row.date), span.start), row.type].append(row)
+        first = max(begins(row.date), span.start) if row.date else row.at
+        found[first, row.type].append(row)
     buckets = _hours(connection, asked) if hourly else [Bucket(day) for day in first_days(span, begins)]
     wanted: Sequence[str | None] = query.type or [None]
     points = [_point(one, kind, found[one.at or one.date, kind]) for one in buckets for kind in wanted]

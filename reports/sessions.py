@@ -90,7 +90,7 @@ def over_time(connection: Connection, span: Span, query: SessionsQuery) -> Sessi
 
 def read(connection: Connection, span: Span) -> list[Row]:
     """The span's days on which there were sessions."""
-    return [Row._make(row) for row in connection.execute(_SQL["sessions"], span.bounds)]
+    return [Row._make(row) for row in connection.execute(_SQL["sessions"], span.bounds, binary=True)]
 
 
 def of(rows: Sequence[Row]) -> Sessions:

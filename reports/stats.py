@@ -1,7 +1,7 @@
-"""Views, users and paths of a site: of one day in its own zone, or of all time. In: the daily tables. Out: figures.
+"""Views, users and paths of a site: of one day in its own time zone, or of all time. In: daily tables. Out: figures.
 
-They are as of the last rollup, which each minute brings, and POST /process-events at once. Bots count nowhere. Users
-of all time are estimated, from some hundreds on (1.6 %); those of a day are counted.
+They are as of the last rollup, which each minute brings, and POST /process-events at once. Bots count nowhere.
+Users of a day are counted, those of all time estimated (1.6 %).
 """
 
 from __future__ import annotations

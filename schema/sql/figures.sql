@@ -36,21 +36,23 @@ WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
 
 -- name: hours
 -- Every hour of all types together: what sessions they were in cannot be told apart, so there are none.
-SELECT (hour AT TIME ZONE %(time_zone)s)::date AS date, hour AS at, NULL AS event_type, events, NULL AS sessions, visitors
+SELECT NULL AS date, hour AS at, NULL AS event_type, events, NULL AS sessions, visitors
 FROM rollup_hourly
 WHERE site_id = %(site_id)s AND hour >= date_trunc('hour', %(starts)s, 'UTC') AND hour < %(ends)s
 
 -- name: hours_of_types
 -- Every hour of some types.
-SELECT (hour AT TIME ZONE %(time_zone)s)::date AS date, hour AS at, event_type, events, sessions, visitors
+SELECT NULL AS date, hour AS at, event_type, events, sessions, visitors
 FROM rollup_hourly JOIN event_types USING (event_type_id)
 WHERE site_id = %(site_id)s AND hour >= date_trunc('hour', %(starts)s, 'UTC') AND hour < %(ends)s
   AND event_type = ANY (%(types)s::text[])
 
 -- name: hours_between
--- Every hour that a span overlaps, with its date and time of day there; hours are UTC's.
-SELECT (hour AT TIME ZONE %(time_zone)s)::date AS date, hour AS at, to_char(hour AT TIME ZONE %(time_zone)s, 'HH24:MI')
+-- Every hour that a span overlaps, with its date and time of day in the zone that the site had then; hours are UTC's.
+SELECT local_day(hour, time_zone, until) AS date, hour AS at, to_char(hour AT TIME ZONE time_zone, 'HH24:MI')
 FROM generate_series(date_trunc('hour', %(starts)s, 'UTC'), %(ends)s - interval '1 microsecond', '1 hour') AS hour
+JOIN site_zones ON site_id = %(site_id)s AND hour >= site_zones.starts AND hour < site_zones.ends
+ORDER BY at
 
 -- name: trips
 -- Trips with at least so many impressions, in the order asked for, with the names that the catalogue has for them.
