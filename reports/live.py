@@ -46,10 +46,8 @@ logger = logging.getLogger("tripstream.live")
 class Stream(StreamingResponse):
     """The answer to one listener."""
 
-    media_type = "text/event-stream"
-
     def __init__(self, live: Live, listener: Listener) -> None:
-        super().__init__(listener.messages(), headers=_HEADERS)
+        super().__init__(listener.messages(), headers=_HEADERS, media_type="text/event-stream")
         self._live, self._listener = live, listener
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -54,7 +54,7 @@ def add_live_routes(app: FastAPI, settings: Settings) -> Live:
         secret = await tickets.make(live, site_id, key_hash, now())
         return LiveTicket(ticket=secret, site_id=site_id, seconds=TICKET_SECONDS)
 
-    @app.get("/api/live", response_class=Stream, responses=_STREAMED,
+    @app.get("/api/live", response_class=Response, responses=_STREAMED,
              summary="What happens on a site now, as server-sent events (read key, or ticket)")  # fmt: skip
     async def listen(request: Request, ticket: Annotated[str | None, _SENT] = None) -> Response:
         live.require_room()
