@@ -43,7 +43,7 @@ lock: ## Pin the newest versions that pyproject.toml allows, with hashes
 	$(PYTHON) -m venv "$$dir"; "$$dir/bin/python" -m pip install --disable-pip-version-check -q uv; \
 	PATH="$$dir/bin:$$PATH"; set -x; \
 	$(COMPILE_RUN) -o requirements/run.txt; \
-	$(COMPILE_RUN) --group dev -o requirements/dev.txt; \
+	$(COMPILE_RUN) --extra archive --group dev -o requirements/dev.txt; \
 	$(COMPILE) --group clients -o requirements/clients.txt; \
 	cd $(NODE_CLIENTS); npm update --package-lock-only --omit-lockfile-registry-resolved $(NPM_QUIETLY)
 

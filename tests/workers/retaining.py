@@ -29,7 +29,7 @@ COUNTERS = {
 }
 
 
-def busy(pipe: Pipeline, count: int = 150) -> None:
+def busy(pipe: Pipeline, count: int = 40) -> None:
     """Two sites, in two zones, with traffic around New Year, a month later, and in April."""
     pipe.connection.execute("INSERT INTO sites (site_id, name, time_zone) VALUES ('shop', '', 'Asia/Kathmandu')")
     for n, site_id in enumerate(("default", "shop")):

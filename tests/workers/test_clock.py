@@ -42,6 +42,7 @@ def test_the_first_tick_asks_for_a_drain_a_lane_and_for_each_chore(pipe: Pipelin
         ("workers.jobs.run_chore", "snapshot", "2026-01-02T12:00:00+00:00"),
         ("workers.jobs.run_chore", "prune", "2026-01-02T12:00:00+00:00"),
         ("workers.jobs.run_chore", "partitions", "2026-01-02T02:00:00+00:00"),
+        ("workers.jobs.run_chore", "retention", "2026-01-02T02:00:00+00:00"),
     ]
 
 

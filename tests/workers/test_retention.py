@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from schema.errors import ConfigError, StorageError
-from tests.make import DAY, HOUR, MINUTE, SECOND, T0, asked, canonical, uid
+from tests.make import DAY, HOUR, MINUTE, T0, asked, canonical, uid
 from tests.workers.people import said, sent
 from tests.workers.pipeline import Pipeline, visit
 from tests.workers.retaining import YEAR_LATER, busy, figures, months, retain
 from tests.workers.traffic import traffic
 from workers import deadletters, folding, mover, reclassify, retention, verify
+from workers.agents import classify
 from workers.floors import Floor
 
 JANUARY = "events_interaction_2026_01"
@@ -108,14 +108,13 @@ def test_one_event_type_may_go_before_its_category(pipe: Pipeline) -> None:
 
 
 def test_many_rows_go_in_several_transactions(pipe: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    busy(pipe, 60)
+    busy(pipe)
     before = figures(pipe)
-    pipe.connection.execute("UPDATE sites SET raw_days = 1")
+    pipe.connection.execute("UPDATE sites SET raw_days = 1 WHERE site_id = 'shop'")
     monkeypatch.setattr(folding, "ROWS_AT_ONCE", 7)
     retain(pipe, datetime(2026, 6, 1, tzinfo=UTC))
     assert figures(pipe) == before
-    left = pipe.rows("SELECT DISTINCT category::text FROM events")
-    assert left == []
+    assert pipe.value("SELECT count(*) FROM events WHERE site_id = 'shop'") == 0
     assert pipe.problems() == []
 
 
@@ -124,11 +123,8 @@ def test_limits_name_what_is_wrong(pipe: Pipeline) -> None:
         retention.set_limit(pipe.connection, "page_vew", 90)
     with pytest.raises(ConfigError, match="all of interaction go before"):
         retention.set_limit(pipe.connection, "page_view", 4000)
-    listed = [(one["name"], one["days"]) for one in retention.limits(pipe.connection)]
-    assert listed[:2] == [("content", 2557), ("interaction", 365)] or listed[:2] == [
-        ("content", 2556),
-        ("interaction", 365),
-    ]
+    listed = {one["name"]: one["days"] // 365 for one in retention.limits(pipe.connection)}
+    assert listed == {"content": 7, "interaction": 1, "transaction": 7, "user_activity": 2}
 
 
 def test_a_dry_run_says_exactly_what_goes_and_changes_nothing(pipe: Pipeline) -> None:
@@ -199,7 +195,8 @@ def test_whoever_is_linked_later_moves_with_what_is_there(pipe: Pipeline) -> Non
     pipe.send(visit(1, 1, occurred_at=T0 + 40 * DAY), received_at=T0 + 41 * DAY)
     pipe.roll_up()
     retain(pipe)
-    pipe.send(said(40 * 1440 + 5, 1, "ann"), received_at=T0 + 41 * DAY)
+    pipe.accept(sent(said(2, 1, "ann", at=40 * 86_400 + 5), received_at=T0 + 41 * DAY))
+    pipe.drain()
     mover.run_once(pipe.connection)
     assert pipe.value("SELECT sum(total_events) FROM users") == 3
     pipe.roll_up()
@@ -212,15 +209,13 @@ def test_whoever_is_linked_later_moves_with_what_is_there(pipe: Pipeline) -> Non
 def test_agents_judged_again_change_what_is_there(
     pipe: Pipeline, monkeypatch: pytest.MonkeyPatch, is_bot: bool
 ) -> None:
-    busy(pipe, 100)
+    busy(pipe)
     agent = "Some Agent/1.0"
     for n, at in enumerate((T0, T0 + 40 * DAY)):
         event = visit(2000 + n, 3, occurred_at=at + HOUR, event_type="save_trip", trip_id=77, user_agent=agent)
         pipe.send(event, received_at=T0 + 50 * DAY)
     pipe.roll_up()
     retain(pipe)
-    from workers.agents import classify
-
     monkeypatch.setattr(reclassify, "rules", lambda: "newer")
     verdict = classify(agent)._replace(bot_reason="new rule" if is_bot else None)
     monkeypatch.setattr(reclassify, "classify", lambda one: verdict if one == agent else classify(one))
@@ -231,54 +226,17 @@ def test_agents_judged_again_change_what_is_there(
     assert pipe.problems() == []
 
 
-STEPS = ("_raise_floors", "_close", "empty", "_truncate", "drop", "delete", "_fold")
-
-
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("after", [False, True])
-def test_a_run_that_died_is_gone_on_with(
-    pipe: Pipeline, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
-) -> None:
-    busy(pipe, 60)
-    pipe.ask(asked(1), asked(2, requested_at=T0 + 40 * DAY))
-    pipe.roll_up()
-    pipe.connection.execute("UPDATE sites SET raw_days = 340 WHERE site_id = 'shop'")
-    before = figures(pipe)
-    told, _ = retention.look(pipe.settings, YEAR_LATER)
-    owner: Any = next(one for one in (retention, folding, retention.months) if hasattr(one, step))
-    inner: Callable[..., Any] = getattr(owner, step)
-
-    def die(*arguments: Any) -> None:
-        if after:
-            inner(*arguments)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(owner, step, die)
-        retain(pipe)
-    assert figures(pipe) == before
-    assert pipe.problems() == []
-    retain(pipe)
-    assert figures(pipe) == before
-    assert retention.look(pipe.settings, YEAR_LATER)[0] == []
-    assert pipe.value("SELECT sum(events) FROM base_events") == sum(
-        one.rows for one in told if one.table.startswith("events")
-    )
-    assert pipe.problems() == []
-
-
 def test_a_month_left_half_detached_or_by_itself_is_finished(pipe: Pipeline) -> None:
     pipe.send(canonical(1))
     pipe.roll_up()
-    name = f"{JANUARY}"
     retain(pipe, YEAR_LATER - timedelta(days=3))
-    assert name in months(pipe)
+    assert JANUARY in months(pipe)
     pipe.connection.execute("SELECT ensure_month('content', '2026-01-01')")
     with retention.db.connect(pipe.settings, "owner") as owner:
         owner.execute("ALTER TABLE events_content DETACH PARTITION events_content_2026_01")
     retain(pipe)
     assert pipe.value("SELECT to_regclass('events_content_2026_01')") is None
-    assert name not in months(pipe)
+    assert JANUARY not in months(pipe)
 
 
 def test_of_two_runs_at_once_one_says_so(pipe: Pipeline) -> None:
@@ -290,20 +248,19 @@ def test_of_two_runs_at_once_one_says_so(pipe: Pipeline) -> None:
 
 def test_what_goes_is_written_to_the_archive_first(pipe: Pipeline, tmp_path: Path) -> None:
     event = canonical(1, owner_code="a", metadata='{"a": [1, "ü"]}', page_url="https://a.example/x?q=1", score=0.5)
-    pipe.send(event, canonical(2, occurred_at=T0 + SECOND, ip_prefix=None) if False else canonical(2))
+    pipe.send(event, canonical(2))
     pipe.ask(asked(1))
     pipe.roll_up()
     retain(pipe, directory=tmp_path / "old")
     files = sorted((tmp_path / "old").iterdir())
     assert [file.name.rsplit("-", 1)[0] for file in files] == [JANUARY, "recommendation_requests_2026_01"]
     events, requests = (pq.read_table(file).to_pylist() for file in files)
-    first = events[1]
-    assert [row["event_id"] for row in events] == [str(uid(1, 1)), str(uid(1, 2))] or len(events) == 2
-    row = next(row for row in events if row["event_id"] == str(event.event_id))
+    assert [row["event_id"] for row in events] == [str(uid(1, 1)), str(uid(1, 2))]
+    row = events[0]
     assert row["occurred_at"] == datetime(2026, 1, 1, 0, 0, 1, tzinfo=UTC)
     assert (row["event_type"], row["page_url"], row["score"]) == ("page_view", "https://a.example/x?q=1", 0.5)
     assert (row["metadata"], row["owner_code"], row["is_bot"]) == ('{"a": [1, "ü"]}', "a", False)
-    assert first["site_id"] == "default"
+    assert (row["site_id"], row["ip_prefix"]) == ("default", None)
     assert (requests[0]["request_id"], requests[0]["filters"]) == (str(uid(5, 1)), ["geography", "budget"])
 
 
