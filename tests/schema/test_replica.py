@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -16,11 +17,12 @@ from schema.errors import StorageError
 from schema.settings import Settings
 from tests.conftest import Servers
 from tests.schema.test_sites import site
-from tests.tripstream.waiting import until
+from tests.tripstream import waiting
 from tripstream import binaries, doctor
 from tripstream.embedded_postgres import Postgres
 from tripstream.state import own_dir
 
+until = partial(waiting.until, seconds=60)  # three servers on a busy machine
 VIEWS = "SELECT total_views FROM daily_stats"
 
 
@@ -86,7 +88,7 @@ def test_postgres_that_was_away_and_a_replica_that_falls_behind_and_catches_up(
 
     replica = replica_of(servers.postgres, own_state())
     try:
-        both = settings.model_copy(update={"database_read_url": replica.url(), "replica_seconds_max": 1})
+        both = settings.model_copy(update={"database_read_url": replica.url(), "replica_seconds_max": 3})
         with (
             psycopg.connect(settings.database_url, autocommit=True) as owner,
             psycopg.connect(replica.url(), autocommit=True) as copy,
