@@ -54,7 +54,7 @@ def export(settings: Settings, site_id: str, who: Named) -> Iterator[bytes]:
                 yield from _listed(name, _rows(connection, query, person))
             mentions = Mentions(person)
             yield from _listed("dead_letters", _letters(connection, person, mentions))
-            yield from _listed("outbox", (r for r in _rows(connection, "outbox", person) if mentions.json(_plain(r))))
+            yield from _listed("outbox", (r for r in _rows(connection, "outbox", person) if mentions.json(r)))
     with stream.connect(settings.streams_url) as redis:
         yield from _listed("queued", _queued(redis, settings, person, mentions))
         yield from _listed("live_sessions", _live(redis, person))
@@ -121,7 +121,3 @@ def _live(redis: Redis, person: Person) -> Iterator[dict[str, Any]]:
 
 def _moment(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
-
-
-def _plain(row: dict[str, Any]) -> list[Any]:
-    return [value for value in row.values() if isinstance(value, str | dict | list)]

@@ -87,7 +87,7 @@ def find(connection: Connection, site_id: str, who: Named) -> Person:
     ids: dict[str, set[Any]] = {name: set() for name in ("auths", "claims", "emails", "visitors", "users")}
     if who.kind == "anonymous_id":
         ids["visitors"].add(who.value)
-        _refuse_several(connection, site_id, who.value)
+        ids["auths"].update(_one_user(connection, site_id, who.value))
     else:
         ids["claims"].add(who.value)
         ids["auths" if who.kind == "user" else "emails"].add(who.value)
@@ -107,7 +107,7 @@ def request(connection: Connection, site_id: str, who: Named, by: str) -> UUID:
     InvalidRequest as `find` does."""
     _require_site(connection, site_id)
     if who.kind == "anonymous_id":
-        _refuse_several(connection, site_id, who.value)
+        _one_user(connection, site_id, who.value)
     erasure_id = new_id(now())
     values = {"erasure_id": erasure_id, "site_id": site_id, "by": by, "named_by": who.kind, "value": who.value}
     connection.execute(_SQL["request_erasure"], values)
@@ -138,11 +138,13 @@ def _require_site(connection: Connection, site_id: str) -> None:
         raise NotFound(f"There is no site {site_id}: see `tripstream site list`.")
 
 
-def _refuse_several(connection: Connection, site_id: str, visitor: str) -> None:
+def _one_user(connection: Connection, site_id: str, visitor: str) -> list[str]:
+    """The registered ids that a browser was, of one user. Raises InvalidRequest where they are several's."""
     links = connection.execute(_SQL["users_of_visitor"], {"site_id": site_id, "value": visitor}).fetchall()
     if len({user_id for user_id, _ in links}) > 1:
         names = ", ".join(sorted(auth for _, auth in links))
         raise InvalidRequest(fields=[("anonymous_id", f"this browser was several users ({names}): name one as user")])
+    return [auth for _, auth in links]
 
 
 def _widen(connection: Connection, site_id: str, ids: Mapping[str, set[Any]]) -> None:

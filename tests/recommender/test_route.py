@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from recommender import asking
-from schema import db, stream
+from schema import db, sites, stream
 from schema.asked import Asked
 from schema.settings import Settings
 from tests.conftest import Servers
@@ -211,3 +211,19 @@ def test_an_app_that_starts_a_second_time_sees_changes_again(at_home: Settings, 
         settle(again, first, second)
         market.sell_out(first)
         settle(again, second)
+
+
+def test_a_browser_that_opts_out_gets_its_trips_and_the_log_does_not_say_who_asked(
+    server: Server, market: Marketplace, at_home: Settings
+) -> None:
+    with db.connect(at_home, "owner") as connection:
+        sites.change_site(connection, "default", {"signals": "honour"})
+    sites.announce(at_home)
+    server.look()
+    who = {"sessionId": str(uid(2)), "anonymousId": str(uid(3))}
+    for says in ({}, {"sec-gpc": "1"}):
+        assert server.request("POST", PATH, json=who, headers=says).status_code == 200
+    until(lambda: len(logged(at_home)) == 2, "both are logged")
+    unknown, known = sorted(logged(at_home), key=lambda one: one.session_id is not None)
+    assert (known.session_id, known.anonymous_id) == (uid(2), uid(3))
+    assert (unknown.session_id, unknown.anonymous_id, unknown.user_agent) == (None, None, None)
