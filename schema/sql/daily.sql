@@ -52,9 +52,9 @@ GROUP BY session_id, path_id, page_id, referrer_id, source_id, user_agent_id, de
 
 -- name: types
 -- Per event type how often, in how many sessions, by whom: by their key, which is the anonymous id where there is one.
--- Visitors come as a list: their sketch is made by the library that reads it.
+-- Visitors come as a list, once a session: their sketch is made by the library that reads it, and counts them once.
 SELECT event_type_id, sum(n)::bigint AS events, count(DISTINCT session_id) AS sessions,
-    array_agg(DISTINCT coalesce(anonymous_id::text, visitor)) AS visitors
+    array_agg(coalesce(anonymous_id::text, visitor)) AS visitors
 FROM (SELECT event_type_id, session_id, anonymous_id, visitor, count(*) AS n FROM day_events GROUP BY 1, 2, 3, 4) AS counted
 GROUP BY event_type_id ORDER BY event_type_id
 
