@@ -1,5 +1,5 @@
--- Funnels read what they need of an event from this index alone: of 30 days with 900,000 events in 0.1 s in place of 0.3.
--- It costs 55 bytes an event.
+-- Funnels read what they need of an event from this index alone: 510,000 of 900,000 events in 0.1 s in place of 0.3. It
+-- costs 55 bytes an event when it is built, and up to 97 where events came in order: its pages then split in the middle.
 CREATE INDEX events_steps ON events (site_id, event_type_id, occurred_at) INCLUDE (session_id, user_id)
     WHERE NOT is_bot;
 
