@@ -55,7 +55,7 @@ SELECT name
 FROM unnest(enum_range(NULL::event_category)) AS category
 CROSS JOIN generate_series(0, 2) AS ahead
 CROSS JOIN LATERAL (
-    SELECT format('events_%%s_%%s', category,
+    SELECT concat_ws('_', 'events', category,
         to_char(now() AT TIME ZONE 'UTC' + make_interval(months => ahead), 'YYYY_MM')) AS name) AS month
 WHERE NOT EXISTS (SELECT FROM pg_class WHERE relname = name AND relispartition)
 ORDER BY name

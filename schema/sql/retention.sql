@@ -9,7 +9,7 @@ SELECT p.relname AS parent, c.relname AS name, substr(nullif(p.relname, 'recomme
     inhdetachpending AS is_pending
 FROM pg_inherits JOIN pg_class AS c ON c.oid = inhrelid JOIN pg_class AS p ON p.oid = inhparent
 WHERE p.relnamespace = 'public'::regnamespace AND c.relname ~ '_[0-9]{4}_[0-9]{2}$'
-    AND (p.relname = 'recommendation_requests' OR p.relname LIKE 'events\_%%')
+    AND p.relname ~ '^(recommendation_requests|events_[a-z_]+)$'
 ORDER BY starts, name
 
 -- name: loose_months
