@@ -81,7 +81,7 @@ CHORES = (
     Chore("rollup", _roll_up, timedelta(minutes=1)),
     Chore("outbox", outbox.move, timedelta(seconds=5), seconds_max=30),
     Chore("snapshot", "recommender.building.build", timedelta(seconds=10), channel="catalogue"),
-    Chore("erasures", "workers.erasure.run_due", timedelta(seconds=15), seconds_max=3600),
+    Chore("erasures", "workers.erasure.run_due", timedelta(minutes=1), seconds_max=3600),
     Chore("prune", upkeep.prune, timedelta(minutes=15)),
     Chore("partitions", upkeep.partitions, timedelta(days=1), offset=timedelta(hours=2), catch_up=3),
     Chore("retention", _retain, timedelta(days=1), offset=timedelta(hours=2), seconds_max=3600),

@@ -29,6 +29,7 @@ ID_NAMES = {
 }
 """What fields are called that hold an id of a person, in the formats that are taken."""
 _CACHE_MAX = 100_000
+_NEVER = -(1 << 62)
 
 
 def new_salt() -> bytes:
@@ -48,6 +49,7 @@ class Tombstones:
         self._after = 0
         self._known: defaultdict[str, defaultdict[bytes, dict[bytes, int]]] = defaultdict(lambda: defaultdict(dict))
         self._verdicts: dict[tuple[str, str, str], int] = {}
+        self._visits: dict[tuple[Any, ...], int] = {}
 
     def refresh(self, connection: Connection) -> None:
         """Learn what was erased since."""
@@ -55,14 +57,21 @@ class Tombstones:
         for tombstone_id, site_id, salt, found, until in rows:
             self._after = tombstone_id
             self._known[site_id][salt][found] = until
-        if rows or len(self._verdicts) > _CACHE_MAX:
+        if rows or len(self._verdicts) + len(self._visits) > _CACHE_MAX:
             self._verdicts.clear()
+            self._visits.clear()
 
     def buries(self, event: Event, batch: Batch) -> bool:
         """Whether the event is an erased person's, and of before."""
         if batch.site_id not in self._known:
             return False
-        return any(event.occurred_at <= self._until(batch.site_id, *one) for one in _of_event(event, batch))
+        token = batch.verified
+        who = (event.anonymous_id, event.session_id, event.auth_user_id, event.claimed_user)
+        key = (batch.site_id, *who, *((token.user_id, token.email) if token else ()))
+        if (until := self._visits.get(key)) is None:  # a visitor's next event asks nothing anew
+            untils = [self._until(batch.site_id, *one) for one in _of_event(event, batch)]
+            until = self._visits[key] = max(untils, default=_NEVER)
+        return event.occurred_at <= until
 
     def buried(self, entries: Sequence[Entry]) -> list[tuple[Entry, int]]:
         """Events to discard, by entry and ordinal, those that were quarantined behind the others."""
@@ -96,7 +105,7 @@ class Tombstones:
         key = (site_id, kind, value)
         if (until := self._verdicts.get(key)) is None:
             salts = self._known[site_id].items()
-            until = max(found.get(digest(salt, *key), -(1 << 62)) for salt, found in salts)
+            until = max(found.get(digest(salt, *key), _NEVER) for salt, found in salts)
             self._verdicts[key] = until
         return until
 
