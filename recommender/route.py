@@ -25,6 +25,7 @@ from recommender.documented import answers as told
 from recommender.fresh import Fresh
 from recommender.request_log import RequestLog
 from recommender.shown import Trips
+from recommender.texts import Texts
 from schema.errors import Busy, InvalidBody, SlowSender, StorageError, TooLarge, UnsupportedEncoding
 from schema.settings import Settings
 
@@ -50,10 +51,12 @@ class Recommender:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """The catalogue's thread, anew each time, and the connections, which are made when they are needed."""
-        self._trips, self._log = Trips(self.settings), RequestLog(self.settings, self._has_room)
-        self.fresh = Fresh(self.settings)
+        """The catalogue's thread and the connections, anew each time; both come when Postgres does."""
+        kept = Texts()
+        self._trips, self._log = Trips(self.settings, kept), RequestLog(self.settings, self._has_room)
+        self.fresh = Fresh(self.settings, kept.forget)
         self.fresh.start()
+        await self._trips.open()
         try:
             yield
         finally:
