@@ -97,3 +97,16 @@ INSERT INTO dirty_hours SELECT DISTINCT site_id, date_trunc('hour', occurred_at)
 -- The same of days.
 INSERT INTO dirty_days
 SELECT DISTINCT site_id, (occurred_at AT TIME ZONE time_zone)::date FROM events JOIN sites USING (site_id)
+
+-- name: users
+-- Whoever the events are of.
+INSERT INTO users (user_id, site_id, first_seen_at, last_seen_at, total_events)
+SELECT user_id, site_id, min(occurred_at), max(occurred_at), count(*) FROM events GROUP BY 1, 2
+
+-- name: sessions
+-- The sessions that they make up, in the order in which drains would have stored them.
+INSERT INTO sessions (session_id, site_id, user_id, anonymous_id, started_at, last_seen_at, page_view_count, event_count)
+SELECT session_id, site_id, min(user_id), min(anonymous_id::text)::uuid, min(occurred_at), max(occurred_at),
+    count(*) FILTER (WHERE event_type_id = (SELECT event_type_id FROM event_types WHERE event_type = 'page_view')),
+    count(*)
+FROM events GROUP BY 1, 2 ORDER BY min(occurred_at)
