@@ -73,20 +73,20 @@ class Trips:
 
     async def shown(self, trip_ids: list[int], today: date) -> dict[int, Row]:
         """Those of the trips that may be booked now, by id."""
-        rows = await self._ask("shown", {"trip_ids": trip_ids, "today": today})
+        rows = await self._ask("shown", {"trip_ids": _array(trip_ids), "today": today})
         said = await self._texts({row[1] for row in rows})
         return {row[0]: Row._make((*row, said[row[1]])) for row in rows if row[1] in said}
 
     async def trips_of(self, template_ids: Iterable[int], today: date) -> list[Trip]:
         """What may be booked of these templates now, for the rules."""
-        rows = await self._ask("trips_of", {"template_ids": list(template_ids), "today": today})
+        rows = await self._ask("trips_of", {"template_ids": _array(template_ids), "today": today})
         return [catalogue.trip(row) for row in rows]
 
     async def _texts(self, template_ids: set[int]) -> dict[int, bytes]:
         said = self._kept.of(template_ids)
         if missing := template_ids - said.keys():
             generation = self._kept.generation
-            rows = await self._ask("texts", {"template_ids": list(missing)})
+            rows = await self._ask("texts", {"template_ids": _array(missing)})
             found = {row[0]: texts.encoded(row) for row in rows}
             self._kept.keep(found, generation)
             said |= found
@@ -124,10 +124,15 @@ class Trips:
         return self._pool
 
 
+def _array(ids: Iterable[int]) -> str:
+    """As Postgres writes it. Of a list psycopg makes int2[], int4[] or int8[] by its values: three queries to plan."""
+    return f"{{{','.join(map(str, ids))}}}"
+
+
 async def _prepare(connection: psycopg.AsyncConnection[TupleRow]) -> None:
     """Each query once, and one plan for any number of ids: Postgres would plan anew five times before it settles."""
     await connection.execute(db.SESSION, ("5s", "tripstream_reader"))
     await connection.execute("SET plan_cache_mode = force_generic_plan")
-    none: dict[str, Any] = {"trip_ids": [0], "template_ids": [0], "today": date.min}
+    none = {"trip_ids": _array([]), "template_ids": _array([]), "today": date.min}
     for name in ("shown", "texts", "trips_of"):
         await connection.execute(_SQL[name], none, binary=True)

@@ -130,3 +130,24 @@ def test_texts_are_dropped_when_they_are_old_or_too_many(monkeypatch: pytest.Mon
     clock.now += 0.2
     assert kept.of([6]) == {}
     assert kept._bytes == 0
+
+
+def test_a_query_is_planned_once_a_connection_however_large_its_ids(settings: Settings, market: Marketplace) -> None:
+    one, other = market.trips(2)
+    market.run("UPDATE trip_occurrences SET occurrence_id = 9000000000 WHERE occurrence_id = %s", other)
+
+    async def ask() -> list[tuple[int, int]]:
+        trips = Trips(settings, Texts())
+        pool = await trips._opened()
+        await pool.wait()
+        try:
+            for trip_ids in ([one], [one, 70_000], [9_000_000_000, one]):
+                found = [await trips.shown(trip_ids, TODAY) for _ in range(8)]
+            assert [sorted(rows) for rows in found] == [[one, 9_000_000_000]] * 8
+            query = """SELECT count(*), sum(custom_plans)::int FROM pg_prepared_statements
+                       WHERE statement LIKE '%seats_left%' AND statement NOT LIKE '%pg_prepared%'"""
+            return [await (await connection.execute(query)).fetchone() for connection in pool._pool]
+        finally:
+            await trips.close()
+
+    assert asyncio.run(ask()) == [(1, 0)] * 4
