@@ -1,4 +1,4 @@
-"""What questions that follow single visitors need."""
+"""What the weeks of new users are found by."""
 
 from pathlib import Path
 
