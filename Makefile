@@ -8,7 +8,7 @@ NPM_QUIETLY := --no-audit --no-fund --no-update-notifier --loglevel=error --fetc
 PIP := $(RUN) -m pip --disable-pip-version-check
 COMPILE := uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
 	--no-annotate --no-header
-COMPILE_RUN := $(COMPILE) --extra embedded --group build pyproject.toml
+COMPILE_RUN := $(COMPILE) --extra embedded --extra archive --group build pyproject.toml
 CLIENTS := .venv-clients
 NODE_CLIENTS := tests/clients/node
 ARGS ?=
@@ -46,7 +46,7 @@ lock: ## Pin the newest versions that pyproject.toml allows, with hashes
 	$(PYTHON) -m venv "$$dir"; "$$dir/bin/python" -m pip install --disable-pip-version-check -q uv; \
 	PATH="$$dir/bin:$$PATH"; set -x; \
 	$(COMPILE_RUN) -o requirements/run.txt; \
-	$(COMPILE_RUN) --extra archive --group dev -o requirements/dev.txt; \
+	$(COMPILE_RUN) --group dev -o requirements/dev.txt; \
 	$(COMPILE) --group clients -o requirements/clients.txt; \
 	cd $(NODE_CLIENTS); npm update --package-lock-only --omit-lockfile-registry-resolved $(NPM_QUIETLY)
 
