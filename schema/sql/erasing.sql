@@ -162,10 +162,9 @@ UPDATE recommendation_requests AS r SET
     anonymous_id = pseudonym(%(secret)s, 'visitor', anonymous_id::text),
     session_id = pseudonym(%(secret)s, 'session', session_id::text),
     user_agent_id = (SELECT new FROM exchanged WHERE kind = 'agent' AND old = r.user_agent_id)
-FROM sites AS s
-WHERE s.site_id = r.site_id AND r.site_id = %(site_id)s
+WHERE r.site_id = %(site_id)s
     AND (anonymous_id = ANY(%(own)s::uuid[]) OR session_id = ANY(%(sessions)s::uuid[]))
-RETURNING (requested_at AT TIME ZONE time_zone)::date
+RETURNING site_day(site_id, requested_at)
 
 -- name: mark_requests
 -- Has those days rolled up again.
