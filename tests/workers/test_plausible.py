@@ -138,7 +138,9 @@ def test_an_import_that_is_undone_leaves_the_days_open_again(pipe: Pipeline, tmp
     before = {name: pipe.rows(f"SELECT t::text FROM {name} AS t ORDER BY 1") for name in tables}
     import_id, _ = imported_days.run(pipe.settings, export(tmp_path / "p.zip"), "default", NOW)
     with pytest.raises(InvalidRequest, match="figures of 3 of these days already"):
-        imported_days.run(pipe.settings, export(tmp_path / "p2.zip", devices=DEVICES.replace("70", "71")), "default", NOW)
+        imported_days.run(
+            pipe.settings, export(tmp_path / "p2.zip", devices=DEVICES.replace("70", "71")), "default", NOW
+        )
     assert imported_days.take_back(pipe.settings, import_id) == 3
     assert {name: pipe.rows(f"SELECT t::text FROM {name} AS t ORDER BY 1") for name in tables} == before
     assert pipe.problems() == []
