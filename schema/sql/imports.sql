@@ -7,6 +7,14 @@ VALUES (%(site_id)s, %(source)s, %(file_name)s, %(digest)s, %(first_at)s, %(last
 ON CONFLICT (site_id, digest) WHERE undone_at IS NULL DO UPDATE SET file_name = excluded.file_name
 RETURNING import_id, finished_at
 
+-- name: hold
+-- Until it is let go, or the connection ends.
+SELECT pg_try_advisory_lock(hashtext('tripstream.import'), %(import_id)s)
+
+-- name: let_go
+-- For whoever comes next.
+SELECT pg_advisory_unlock(hashtext('tripstream.import'), %(import_id)s)
+
 -- name: site_exists
 -- No row where there is no such site.
 SELECT FROM sites WHERE site_id = %(site_id)s
@@ -63,15 +71,20 @@ WHERE site_id = %(site_id)s AND kind = 'anonymous' AND value = ANY(%(visitors)s:
     AND NOT EXISTS (SELECT FROM users AS u WHERE u.user_id = i.user_id)
 
 -- name: settle
--- Its receipts say that what was stored was discarded; so do the totals, in the lane of replays.
-WITH settled AS (
-    UPDATE batches SET stored = 0, discarded = discarded + stored
-    WHERE batch_id IN (SELECT batch_id FROM import_batches WHERE import_id = %(import_id)s) AND stored > 0
-    RETURNING site_id, (SELECT b.stored FROM batches AS b WHERE b.batch_id = batches.batch_id) AS stored
+-- Its receipts say that what was stored or dead was discarded; so do the totals, in the lane of replays. What is dead can
+-- not be replayed any more.
+WITH ours AS (
+    SELECT batch_id, site_id, stored, dead FROM batches
+    WHERE batch_id IN (SELECT batch_id FROM import_batches WHERE import_id = %(import_id)s) AND stored + dead > 0
+), settled AS (
+    UPDATE batches AS b SET stored = 0, dead = 0, discarded = b.discarded + ours.stored + ours.dead
+    FROM ours WHERE b.batch_id = ours.batch_id
+), letters AS (
+    DELETE FROM dead_letters WHERE batch_id IN (SELECT batch_id FROM ours)
 )
-INSERT INTO drained AS d (site_id, lane, stored, discarded, updated_at)
-SELECT site_id, %(lane)s, -sum(stored), sum(stored), now() FROM settled GROUP BY site_id
-ON CONFLICT (site_id, lane) DO UPDATE SET stored = d.stored + excluded.stored,
+INSERT INTO drained AS d (site_id, lane, stored, dead, discarded, updated_at)
+SELECT site_id, %(lane)s, -sum(stored), -sum(dead), sum(stored + dead), now() FROM ours GROUP BY site_id
+ON CONFLICT (site_id, lane) DO UPDATE SET stored = d.stored + excluded.stored, dead = d.dead + excluded.dead,
     discarded = d.discarded + excluded.discarded, updated_at = excluded.updated_at
 
 -- name: undone

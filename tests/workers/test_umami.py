@@ -187,3 +187,36 @@ def test_what_is_still_queued_is_not_undone(pipe: Pipeline, tmp_path: Path) -> N
     done = imported_events.run(pipe.settings, export(tmp_path / "u.csv", row(1)), "default", NOW)
     with pytest.raises(InvalidRequest, match="1 batches of this import are still queued"):
         imported_events.take_back(pipe.settings, done.import_id, lambda *_: None)
+
+
+def test_an_import_under_way_is_neither_undone_nor_begun_again(pipe: Pipeline, tmp_path: Path) -> None:
+    path = export(tmp_path / "u.csv", row(1))
+    refused: list[str] = []
+
+    def meanwhile(_queued: int) -> None:
+        for lane in range(pipe.settings.lanes):
+            pipe.drain(lane)
+        with pytest.raises(InvalidRequest) as undoing:
+            imported_events.take_back(pipe.settings, 1, lambda *_: None)
+        with pytest.raises(InvalidRequest) as importing:
+            imported_events.run(pipe.settings, path, "default", NOW)
+        refused.extend(str(one.value) for one in (undoing, importing))
+
+    imported_events.run(pipe.settings, path, "default", NOW, told=meanwhile)
+    assert refused == ["Import 1 is being imported or undone elsewhere: let that end first."] * 2
+    assert imported_events.take_back(pipe.settings, 1, lambda *_: None) == 1
+
+
+def test_what_of_an_import_was_dead_cannot_be_replayed_once_it_is_undone(pipe: Pipeline, tmp_path: Path) -> None:
+    done = imported_events.run(pipe.settings, export(tmp_path / "u.csv", row(1), row(2)), "default", NOW)
+    at = datetime(2024, 1, 1, 0, 2, tzinfo=UTC)
+    pipe.connection.execute("INSERT INTO floors (site_id, floor, floor_at) VALUES ('default', '2024-01-01', %s)", (at,))
+    for lane in range(pipe.settings.lanes):
+        pipe.drain(lane)
+    pipe.connection.execute("DELETE FROM floors")
+    assert (pipe.value("SELECT count(*) FROM events"), pipe.value("SELECT count(*) FROM dead_letters")) == (1, 1)
+    upkeep.mirror(pipe.settings)
+    imported_events.take_back(pipe.settings, done.import_id, lambda *_: None)
+    assert pipe.rows("SELECT FROM dead_letters") == []
+    assert pipe.row("SELECT sum(stored), sum(dead), sum(discarded) FROM batches") == (0, 0, 2)
+    assert pipe.problems() == []
