@@ -73,14 +73,18 @@ WHERE site_id = %(site_id)s AND kind = 'anonymous' AND value = ANY(%(visitors)s:
 -- name: settle
 -- Its receipts say that what was stored or dead was discarded; so do the totals, in the lane of replays. What is dead can
 -- not be replayed any more.
-WITH ours AS (
-    SELECT batch_id, site_id, stored, dead FROM batches
-    WHERE batch_id IN (SELECT batch_id FROM import_batches WHERE import_id = %(import_id)s) AND stored + dead > 0
+WITH letters AS (
+    DELETE FROM dead_letters WHERE batch_id IN (SELECT batch_id FROM import_batches WHERE import_id = %(import_id)s)
+    RETURNING batch_id, events, state
+), dead AS (
+    SELECT batch_id, sum(events) AS letters FROM letters WHERE state = 'dead' GROUP BY batch_id
+), ours AS (
+    SELECT batch_id, site_id, stored, coalesce(letters, 0) AS dead FROM batches LEFT JOIN dead USING (batch_id)
+    WHERE batch_id IN (SELECT batch_id FROM import_batches WHERE import_id = %(import_id)s)
+        AND (stored > 0 OR letters > 0)
 ), settled AS (
-    UPDATE batches AS b SET stored = 0, dead = 0, discarded = b.discarded + ours.stored + ours.dead
+    UPDATE batches AS b SET stored = 0, dead = b.dead - ours.dead, discarded = b.discarded + ours.stored + ours.dead
     FROM ours WHERE b.batch_id = ours.batch_id
-), letters AS (
-    DELETE FROM dead_letters WHERE batch_id IN (SELECT batch_id FROM ours)
 )
 INSERT INTO drained AS d (site_id, lane, stored, dead, discarded, updated_at)
 SELECT site_id, %(lane)s, -sum(stored), -sum(dead), sum(stored + dead), now() FROM ours GROUP BY site_id

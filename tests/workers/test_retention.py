@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -271,18 +271,3 @@ def test_an_archive_that_cannot_be_written_costs_no_row(pipe: Pipeline, tmp_path
         retain(pipe, directory=tmp_path / "file")
     assert pipe.value("SELECT count(*) FROM events") == 1
     assert floors(pipe) == {}
-
-
-def test_floors_lie_where_the_sites_days_began_before_its_zone_changed(pipe: Pipeline) -> None:
-    busy(pipe)
-    pipe.move("shop", "America/New_York", date(2026, 4, 20))
-    pipe.connection.execute("UPDATE sites SET raw_days = 30 WHERE site_id = 'shop'")
-    before = figures(pipe)
-    at = "SELECT floor::text, floor_at FROM floors WHERE site_id = 'shop'"
-    retain(pipe, datetime(2026, 3, 3, 12, tzinfo=UTC))
-    assert pipe.row(at) == ("2026-02-01", datetime(2026, 1, 31, 18, 15, tzinfo=UTC))
-    pipe.connection.execute("UPDATE sites SET raw_days = NULL WHERE site_id = 'shop'")
-    retain(pipe)
-    assert pipe.row(at) == ("2026-02-02", datetime(2026, 2, 1, 18, 15, tzinfo=UTC))
-    assert figures(pipe) == before
-    assert pipe.problems() == []
