@@ -52,8 +52,8 @@ WITH gone AS (
 ), hours AS (
     INSERT INTO dirty_hours SELECT DISTINCT site_id, date_trunc('hour', occurred_at, 'UTC') FROM gone
 ), days AS (
-    INSERT INTO dirty_days SELECT DISTINCT site_id, (occurred_at AT TIME ZONE time_zone)::date
-    FROM gone JOIN sites USING (site_id)
+    INSERT INTO dirty_days SELECT DISTINCT site_id, local_day(occurred_at, time_zone, until)
+    FROM gone JOIN site_zones USING (site_id) WHERE occurred_at >= starts AND occurred_at < ends
 )
 SELECT count(*), array_agg(DISTINCT anonymous_id::text) FROM gone
 
@@ -85,10 +85,12 @@ SELECT floor_at, floor FROM floors WHERE site_id = %(site_id)s
 
 -- name: first_own_day
 -- The site's first day with something of its own; none where it has nothing yet.
-SELECT least(
-    (SELECT (min(occurred_at) AT TIME ZONE time_zone)::date FROM events AS e WHERE e.site_id = s.site_id),
-    (SELECT (min(requested_at) AT TIME ZONE time_zone)::date FROM recommendation_requests AS r WHERE r.site_id = s.site_id)
-) FROM sites AS s WHERE site_id = %(site_id)s
+SELECT min(local_day(at, time_zone, until))
+FROM site_zones AS z
+JOIN (SELECT min(occurred_at) FROM events WHERE site_id = %(site_id)s
+      UNION ALL SELECT min(requested_at) FROM recommendation_requests WHERE site_id = %(site_id)s) AS own (at)
+    ON at >= starts AND at < ends
+WHERE z.site_id = %(site_id)s
 
 -- name: days_there
 -- Days of a span that have figures already.
@@ -126,8 +128,8 @@ FROM unnest(%(dimensions)s::text[], %(values)s::text[], %(page_views)s::bigint[]
 WITH before AS (SELECT floor FROM floors WHERE site_id = %(site_id)s),
 raised AS (
     INSERT INTO floors AS f (site_id, floor, floor_at, closed, closed_hour)
-    SELECT site_id, %(floor)s::date, day_starts(%(floor)s::date, time_zone), %(floor)s::date,
-        date_trunc('hour', day_starts(%(floor)s::date, time_zone), 'UTC')
+    SELECT site_id, %(floor)s::date, site_day_starts(site_id, %(floor)s), %(floor)s::date,
+        date_trunc('hour', site_day_starts(site_id, %(floor)s), 'UTC')
     FROM sites WHERE site_id = %(site_id)s
     ON CONFLICT (site_id) DO UPDATE SET floor = excluded.floor, floor_at = excluded.floor_at,
         closed = excluded.closed, closed_hour = excluded.closed_hour
@@ -138,9 +140,8 @@ UPDATE imports SET floor_before = (SELECT floor FROM before) WHERE import_id = %
 -- The same taken back, unless more days were closed since.
 WITH back AS (
     UPDATE floors SET floor = %(floor_before)s::date, closed = %(floor_before)s::date,
-        floor_at = day_starts(%(floor_before)s::date, time_zone),
-        closed_hour = date_trunc('hour', day_starts(%(floor_before)s::date, time_zone), 'UTC')
-    FROM sites
-    WHERE floors.site_id = %(site_id)s AND sites.site_id = floors.site_id AND floor = %(floor)s
+        floor_at = site_day_starts(site_id, %(floor_before)s),
+        closed_hour = date_trunc('hour', site_day_starts(site_id, %(floor_before)s), 'UTC')
+    WHERE site_id = %(site_id)s AND floor = %(floor)s
         AND %(floor_before)s::date IS NOT NULL)
 DELETE FROM floors WHERE site_id = %(site_id)s AND floor = %(floor)s AND %(floor_before)s::date IS NULL
