@@ -33,7 +33,9 @@ class Due(NamedTuple):
 def due(connection: Connection, at: datetime) -> list[Due]:
     """What is past its limit at that moment."""
     return [
-        Due(table, *row, drop) for table, count, drop in _KINDS for row in connection.execute(_SQL[count], {"at": at})
+        Due(table, site_id, before, rows, drop)
+        for table, count, drop in _KINDS
+        for site_id, before, rows in connection.execute(_SQL[count], {"at": at})
     ]
 
 
