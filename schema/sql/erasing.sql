@@ -96,6 +96,11 @@ WHERE (e.site_id, e.occurred_at, e.category, e.event_id) = (t.site_id, t.occurre
 UPDATE event_ids AS i SET event_id = pseudonym(%(secret)s, 'event', t.event_id::text)
 FROM theirs AS t WHERE (i.event_id, i.site_id) = (t.event_id, t.site_id)
 
+-- name: anonymise_import_batches
+-- The import that brought them can still be taken back, them too.
+INSERT INTO import_batches (batch_id, import_id)
+SELECT DISTINCT pseudonym(%(secret)s, 'batch', batch_id::text), import_id FROM import_batches JOIN theirs USING (batch_id)
+
 -- name: anonymise_users
 -- Users keep their counters under another number.
 UPDATE users SET user_id = (%(numbers)s::jsonb ->> user_id::text)::bigint
