@@ -104,27 +104,27 @@ def take_back(settings: Settings, import_id: int, progress: derive.Progress) -> 
     went. Raises NotFound, or InvalidRequest while some of it is queued or where retention folded it into sums. Cut
     short, it is done again."""
     with db.connect(settings) as held, imports.alone(held, import_id) as one:
-        taken, visitors = _taken_out(settings, one)
+        taken = _taken_out(settings, one)
         verify.rebuild(settings, progress)
         with held.transaction():
-            held.execute(_SQL["forget_visitors"], {"site_id": one.site_id, "visitors": visitors})
+            held.execute(_SQL["forget_visitors"], one._asdict())
             imports.undone(held, import_id)
     return taken
 
 
-def _taken_out(settings: Settings, one: Import) -> tuple[int, list[str]]:
-    """How many events went, and whose they were."""
+def _taken_out(settings: Settings, one: Import) -> int:
+    """How many events went."""
     with verify.standstill(settings, role="owner") as (connection, redis, lanes):
         if queued := _queued(connection, redis, lanes, one.import_id):
             raise InvalidRequest(f"{queued} batches of this import are still queued: let them be drained first.")
-        if connection.execute(_SQL["is_folded"], one._asdict()).fetchone():
+        if connection.execute(_SQL["is_folded"], one._asdict()).fetchone() is not None:  # a row without columns is ()
             raise InvalidRequest(
                 "Retention dropped rows of this import and kept their sums, which cannot be told apart."
             )
         with connection.transaction():
-            taken, visitors = connection.execute(_SQL["take_events"], one._asdict()).fetchall()[0]
+            ((taken,),) = connection.execute(_SQL["take_events"], one._asdict()).fetchall()
             connection.execute(_SQL["settle"], {"import_id": one.import_id, "lane": verify.REPLAYS})
-    return int(taken), visitors or []
+    return int(taken)
 
 
 def _since(since: datetime | None, rows: Iterable[Read]) -> Iterator[Read]:

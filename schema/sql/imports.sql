@@ -49,12 +49,12 @@ WHERE import_id = %(import_id)s AND batches.batch_id IS NULL
 SELECT FROM floors WHERE site_id = %(site_id)s AND floor_at > %(first_at)s
 
 -- name: take_events
--- Its events, out of the tables, and their ids out of the ledger. Returns how many, and whose they were.
+-- Its events, out of the tables, and their ids out of the ledger. Returns how many.
 WITH gone AS (
     DELETE FROM events
     WHERE site_id = %(site_id)s AND occurred_at BETWEEN %(first_at)s AND %(last_at)s
         AND batch_id IN (SELECT batch_id FROM import_batches WHERE import_id = %(import_id)s)
-    RETURNING site_id, event_id, occurred_at, anonymous_id
+    RETURNING site_id, event_id, occurred_at
 ), forgotten AS (
     DELETE FROM event_ids USING gone WHERE (event_ids.site_id, event_ids.event_id) = (gone.site_id, gone.event_id)
 ), hours AS (
@@ -62,12 +62,13 @@ WITH gone AS (
 ), days AS (
     INSERT INTO dirty_days SELECT DISTINCT site_id, site_day(site_id, occurred_at) FROM gone
 )
-SELECT count(*), array_agg(DISTINCT anonymous_id::text) FROM gone
+SELECT count(*) FROM gone
 
 -- name: forget_visitors
--- Those of them of whom no event is left, after counters were computed anew.
+-- Who came since the import began and of whom no event is left, after counters were computed anew.
 DELETE FROM identities AS i
-WHERE site_id = %(site_id)s AND kind = 'anonymous' AND value = ANY(%(visitors)s::text[]) AND linked_by = 'first_seen'
+WHERE site_id = %(site_id)s AND kind = 'anonymous' AND linked_by = 'first_seen'
+    AND linked_at >= (SELECT began_at FROM imports WHERE import_id = %(import_id)s)
     AND NOT EXISTS (SELECT FROM users AS u WHERE u.user_id = i.user_id)
 
 -- name: settle

@@ -16,7 +16,7 @@ from schema.errors import BadRows, ConfigError, InvalidRequest, NotFound
 from schema.settings import Settings
 from tests.make import DAY, T0, canonical
 from tests.workers.pipeline import Pipeline
-from workers import imported_events, imports, umami, upkeep
+from workers import imported_events, imports, retention, umami, upkeep, verify
 
 NOW = T0 + 30 * DAY
 COLUMNS = (
@@ -219,4 +219,32 @@ def test_what_of_an_import_was_dead_cannot_be_replayed_once_it_is_undone(pipe: P
     imported_events.take_back(pipe.settings, done.import_id, lambda *_: None)
     assert pipe.rows("SELECT FROM dead_letters") == []
     assert pipe.row("SELECT sum(stored), sum(dead), sum(discarded) FROM batches") == (0, 0, 2)
+    assert pipe.problems() == []
+
+
+def test_an_import_whose_rows_retention_dropped_is_not_undone(pipe: Pipeline, tmp_path: Path) -> None:
+    done = bring(pipe, export(tmp_path / "u.csv", *(row(n) for n in range(30))))
+    upkeep.mirror(pipe.settings)
+    retention.run(pipe.settings, datetime(2026, 11, 1, tzinfo=UTC))
+    with pytest.raises(InvalidRequest, match="Retention dropped rows of this import"):
+        imported_events.take_back(pipe.settings, done.import_id, lambda *_: None)
+    assert pipe.problems() == []
+
+
+def test_an_undo_cut_short_is_done_again_and_leaves_nobody(
+    pipe: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe.send(canonical(1))
+    done = bring(pipe, export(tmp_path / "u.csv", *(row(n) for n in range(30))))
+
+    def cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(verify, "rebuild", cut)
+        with pytest.raises(KeyboardInterrupt):
+            imported_events.take_back(pipe.settings, done.import_id, lambda *_: None)
+    assert imported_events.take_back(pipe.settings, done.import_id, lambda *_: None) == 0
+    upkeep.mirror(pipe.settings)
+    assert pipe.value("SELECT count(*) FROM identities") == pipe.value("SELECT count(*) FROM users") == 1
     assert pipe.problems() == []
