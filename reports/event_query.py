@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, NamedTuple
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import msgspec
 from psycopg.rows import dict_row
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
-from reports.stored import narrowed
+from reports.stored import as_of_now, narrowed
 from schema.answers import Figures, SpanAnswer
 from schema.db import Connection
 from schema.errors import InvalidRequest
@@ -144,7 +143,7 @@ class Events(SpanAnswer):
 
 def page(connection: Connection, span: Span, query: EventQuery, *, as_text: bool = False) -> Events:
     """The page asked for. `as_text`: what has a shape of its own as JSON, for a cell. Raises InvalidRequest."""
-    span = _meant(span, query)
+    span = _meant(connection, span, query)
     after = _place(query.after)
     asked = span.bounds | _whose(connection, span.site_id, query)._asdict() | {
         "types": _types(connection, query.type), "user_id": query.user_id, "session": query.session,
@@ -164,7 +163,7 @@ def page(connection: Connection, span: Span, query: EventQuery, *, as_text: bool
     )
 
 
-def _meant(span: Span, query: EventQuery) -> Span:
+def _meant(connection: Connection, span: Span, query: EventQuery) -> Span:
     """The span of days; where moments are given instead, from the one to the other. Raises InvalidRequest."""
     said = [name for name in ("since", "until") if getattr(query, name)]
     if not said:
@@ -175,9 +174,9 @@ def _meant(span: Span, query: EventQuery) -> Span:
     since = query.since.astimezone(UTC) if query.since else until - timedelta(days=SpanQuery.days_default)
     if since >= until:
         raise InvalidRequest(fields=[(said[0], "since has to lie before until")])
-    zone = ZoneInfo(span.time_zone)
-    start, end = since.astimezone(zone).date(), (until - _MICROSECOND).astimezone(zone).date()
-    return span._replace(start=start, end=end, starts=since, ends=until)
+    asked = {"site_id": span.site_id, "first": since, "last": until - _MICROSECOND}
+    ((start, end),) = connection.execute(_SQL["days"], asked).fetchall()
+    return as_of_now(connection, span._replace(start=start, end=end, starts=since, ends=until))
 
 
 def _whose(connection: Connection, site_id: str, query: EventQuery) -> Whose:

@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from psycopg.rows import dict_row
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from schema.db import Connection
 from schema.spans import Span, SpanQuery
 from schema.sql import load
 
 LIMIT_MAX, OFFSET_MAX, TYPES_MAX = 10_000, 1_000_000, 50
+
+
+def _sayable(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("holds a NUL, which nothing that is stored does")
+    return value
 
 
 def _split(value: object) -> object:
@@ -22,11 +28,11 @@ def _split(value: object) -> object:
 
 
 Types = Annotated[
-    list[Annotated[str, Field(min_length=1)]] | None,
+    list[Annotated[str, Field(min_length=1), AfterValidator(_sayable)]] | None,
     BeforeValidator(_split),
     Field(max_length=TYPES_MAX, description="Types of events, several with commas or repeated. Without: all together."),
 ]
-Code = Annotated[str | None, Field(min_length=1, max_length=200)]
+Code = Annotated[Annotated[str, AfterValidator(_sayable)] | None, Field(min_length=1, max_length=200)]
 
 
 class TypesQuery(SpanQuery):
@@ -48,12 +54,12 @@ class ListQuery(SpanQuery):
         return {"sign": 1 if self.order == "asc" else -1, "limit": self.limit, "offset": self.offset}
 
 
-def rows(connection: Connection, consumer: str, name: str, span: Span, **asked: Any) -> list[dict[str, Any]]:
-    """One named query's rows."""
+def page(
+    connection: Connection, consumer: str, name: str, span: Span, query: ListQuery, **asked: Any
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What a list says of itself, and its rows by one named query. `total` is of all rows, those of other pages too."""
+    sql, asked = load(consumer)[name], span.bounds | query.page | asked
     with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(load(consumer)[name], span.bounds | asked).fetchall()
-
-
-def head(span: Span, query: ListQuery, found: list[dict[str, Any]]) -> dict[str, Any]:
-    """What a list says of itself. `total` is of all rows, those of other pages too."""
-    return {**span.head, "total": found[0]["total"] if found else 0, "offset": query.offset}
+        found = cursor.execute(sql, asked).fetchall()
+        counted = found or (cursor.execute(sql, asked | {"limit": 1, "offset": 0}).fetchall() if query.offset else [])
+    return {**span.head, "total": counted[0]["total"] if counted else 0, "offset": query.offset}, found

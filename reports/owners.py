@@ -65,12 +65,12 @@ class Groups(Listed):
 
 def owners(connection: Connection, span: Span, query: OwnersQuery) -> Owners:
     """The owner codes asked for."""
-    found = listing.rows(connection, "figures", "owners", span, sort=query.sort, owner=query.owner, **query.page)
-    return Owners(**listing.head(span, query, found), sort=query.sort, rows=[Owner(**row) for row in found])
+    head, found = listing.page(connection, "figures", "owners", span, query, sort=query.sort, owner=query.owner)
+    return Owners(**head, sort=query.sort, rows=[Owner(**row) for row in found])
 
 
 def groups(connection: Connection, span: Span, query: GroupsQuery) -> Groups:
     """The pairs asked for."""
     asked = {"sort": query.sort, "owner": query.owner, "share": query.share}
-    found = listing.rows(connection, "figures", "groups", span, **asked, **query.page)
-    return Groups(**listing.head(span, query, found), sort=query.sort, rows=[Group(**row) for row in found])
+    head, found = listing.page(connection, "figures", "groups", span, query, **asked)
+    return Groups(**head, sort=query.sort, rows=[Group(**row) for row in found])

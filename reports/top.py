@@ -83,6 +83,5 @@ def top(connection: Connection, span: Span, query: TopQuery) -> Top:
         if getattr(query, name) is not None and query.by not in OWNED:
             raise InvalidRequest(fields=[(name, f"only {', '.join(OWNED)} are told apart by {name}")])
     asked = {"by": query.by, "sort": sort, "owner": query.owner, "share": query.share}
-    found = listing.rows(connection, "top", board.query, span, **asked, **query.page)
-    values = [Value(**row) for row in found]
-    return Top(**listing.head(span, query, found), by=query.by, sort=sort, rows=values)
+    head, found = listing.page(connection, "top", board.query, span, query, **asked)
+    return Top(**head, by=query.by, sort=sort, rows=[Value(**row) for row in found])

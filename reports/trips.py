@@ -58,9 +58,9 @@ class Trips(Listed):
 def trips(connection: Connection, span: Span, query: TripsQuery) -> Trips:
     """The trips asked for."""
     asked = {"sort": query.sort, "impressions": query.impressions}
-    found = listing.rows(connection, "figures", "trips", span, **asked, **query.page)
+    head, found = listing.page(connection, "figures", "trips", span, query, **asked)
     rows = [Trip(**{name: _short(value) for name, value in row.items() if name != "total"}) for row in found]
-    return Trips(**listing.head(span, query, found), sort=query.sort, rows=rows)
+    return Trips(**head, sort=query.sort, rows=rows)
 
 
 def _short(value: object) -> object:

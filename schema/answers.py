@@ -147,9 +147,11 @@ def _columns(annotation: Any, prefix: str = "") -> Iterator[str]:
     for name, field in next(_models(annotation)).model_fields.items():
         column = f"{prefix}{field.alias or name}"
         inner = field.annotation
+        if get_origin(inner) is dict:
+            continue
         if next(_models(inner), None) is not None and get_origin(inner) is not list:
             yield from _columns(inner, f"{column}.")
-        elif get_origin(inner) is not dict:
+        else:
             yield column
 
 

@@ -11,6 +11,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from uuid import UUID
 
 import msgspec
 
@@ -49,6 +50,8 @@ def cell(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return repr(value)
+    if isinstance(value, UUID):
+        return str(value)
     if isinstance(value, date | datetime):
         return value.isoformat()
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,9 +60,9 @@ def plausible(
     settings = _settings()
     with _wrapped():
         if dry_run:
-            found = imported_days.preview(settings, file, site)
+            found = imported_days.preview(settings, file, site, datetime.now(UTC))
         else:
-            import_id, found = imported_days.run(settings, file, site)
+            import_id, found = imported_days.run(settings, file, site, datetime.now(UTC))
     first, last = found.days[0].date, found.days[-1].date
     console.print(f"{len(found.days)} days, {first} to {last}, with {found.page_views} page views")
     if found.left_out:

@@ -28,6 +28,7 @@ _MARKS = (_DRAIN["mark_hours"], _DRAIN["mark_days"], load("requests")["mark_answ
 _RENAMED = (
     ("events", "anonymise_events"),
     ("event_ids", "anonymise_ledger"),
+    ("import_batches", "anonymise_import_batches"),
     ("users", "anonymise_users"),
     ("sessions", "anonymise_sessions"),
     ("base_users", "anonymise_base_users"),

@@ -39,14 +39,15 @@ class Preview(NamedTuple):
         return sum(day.page_views for day in self.days)
 
 
-def preview(settings: Settings, path: Path, site_id: str) -> Preview:
-    """Look at the whole file. Raises NotFound, BadRows, ConfigError, or InvalidRequest where no day of it can come."""
+def preview(settings: Settings, path: Path, site_id: str, at: datetime) -> Preview:
+    """Look at the whole file; `at` is now. Raises NotFound, BadRows, ConfigError, or InvalidRequest where no day of it
+    can come."""
     days = plausible.read(path)
     with db.connect(settings) as connection:
-        return _those_that_fit(connection, days, path, site_id)
+        return _those_that_fit(connection, days, path, site_id, at)
 
 
-def run(settings: Settings, path: Path, site_id: str) -> tuple[int, Preview]:
+def run(settings: Settings, path: Path, site_id: str, at: datetime) -> tuple[int, Preview]:
     """Put the days in place. Returns the import's number. Raises what `preview` raises."""
     days = plausible.read(path)
     with (
@@ -55,7 +56,7 @@ def run(settings: Settings, path: Path, site_id: str) -> tuple[int, Preview]:
         connection.transaction(),
     ):
         connection.execute(_HOLD)
-        found = _those_that_fit(connection, days, path, site_id)
+        found = _those_that_fit(connection, days, path, site_id, at)
         first, last = found.days[0].date, found.days[-1].date
         noted = (_noon(first), _noon(last), len(found.days))
         import_id = imports.begin(connection, path, site_id, plausible.SOURCE, *noted)
@@ -92,24 +93,26 @@ def _take_out(connection: Connection, one: Import) -> int:
         removed = connection.execute(query, (site_id, first, last)).rowcount
         gone = removed if table == "daily_stats" else gone
     rollup.merge(connection, [(site_id, first + timedelta(days=n)) for n in range((last - first).days + 1)])
-    floors = {"floor": last + timedelta(days=1), "floor_before": one.floor_before}
-    connection.execute(_SQL["open_days"], {"site_id": site_id, **floors})
+    connection.execute(_SQL["open_days"], one._asdict() | {"floor": last + timedelta(days=1)})
     return gone
 
 
-def _those_that_fit(connection: Connection, days: list[Day], path: Path, site_id: str) -> Preview:
-    """Those before the site's own. Raises NotFound, InvalidRequest."""
+def _those_that_fit(connection: Connection, days: list[Day], path: Path, site_id: str, at: datetime) -> Preview:
+    """Those before the site's own, the first of which is today's at the latest: a closed day takes no events. Raises
+    NotFound, InvalidRequest."""
     imports.must_exist(connection, site_id)
     if not days:
         raise InvalidRequest(f"{path} holds no days.")
-    own = connection.execute(_SQL["first_own_day"], {"site_id": site_id}).fetchall()[0][0]
-    wanted = [day for day in days if own is None or day.date < own]
+    own = connection.execute(_SQL["first_own_day"], {"site_id": site_id, "at": at}).fetchall()[0][0]
+    wanted = [day for day in days if day.date < own]
     if not wanted:
         raise InvalidRequest(f"Every day of {path} lies on or after {own}, since when the site has its own figures.")
     span = {"site_id": site_id, "first": wanted[0].date, "last": wanted[-1].date}
     there, first = connection.execute(_SQL["days_there"], span).fetchall()[0]
     if there:
         raise InvalidRequest(f"The site has figures of {there} of these days already, the first is {first}.")
+    if among := connection.execute(_SQL["imported_there"], span).fetchone():
+        raise InvalidRequest(f"These days lie among those of import {among[0]}: take that one back first.")
     return Preview(wanted, len(days) - len(wanted))
 
 

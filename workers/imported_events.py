@@ -24,6 +24,7 @@ from schema.event import MICROSECOND, Batch, new_id
 from schema.settings import Settings
 from schema.sql import load
 from workers import derive, imports, umami, verify
+from workers.imports import Import
 from workers.umami import Read
 
 _SQL = load("imports")
@@ -85,15 +86,16 @@ def run(
     with db.connect(settings) as connection, stream.connect(settings.streams_url) as redis:
         import_id = imports.begin(connection, path, site_id, umami.SOURCE, found.first, found.last, found.rows)
         queued = 0
-        for batches in _groups(_since(since, umami.read(path, site_id, now)), site_id, now):
-            ids = [batch.batch_id for batch in batches]
-            connection.execute(_SQL["note_batches"], {"import_id": import_id, "batch_ids": ids})
-            _wait_for_room(redis, settings)
-            for batch in batches:
-                stream.append(redis, stream.lane_of(batch.batch_id.bytes, settings.lanes), batch)
-                queued += len(batch.events)
-            told(queued)
-        imports.finish(connection, import_id)
+        with imports.alone(connection, import_id):
+            for batches in _groups(_since(since, umami.read(path, site_id, now)), site_id, now):
+                ids = [batch.batch_id for batch in batches]
+                connection.execute(_SQL["note_batches"], {"import_id": import_id, "batch_ids": ids})
+                _wait_for_room(redis, settings)
+                for batch in batches:
+                    stream.append(redis, stream.lane_of(batch.batch_id.bytes, settings.lanes), batch)
+                    queued += len(batch.events)
+                told(queued)
+            imports.finish(connection, import_id)
     return Imported(import_id, queued)
 
 
@@ -101,21 +103,27 @@ def take_back(settings: Settings, import_id: int, progress: derive.Progress) -> 
     """Take an import back: its events, what they made known, and their share of every figure. Returns how many events
     went. Raises NotFound, or InvalidRequest while some of it is queued or where retention folded it into sums. Cut
     short, it is done again."""
+    with db.connect(settings) as held, imports.alone(held, import_id) as one:
+        taken = _taken_out(settings, one)
+        verify.rebuild(settings, progress)
+        with held.transaction():
+            held.execute(_SQL["forget_visitors"], one._asdict())
+            imports.undone(held, import_id)
+    return taken
+
+
+def _taken_out(settings: Settings, one: Import) -> int:
+    """How many events went."""
     with verify.standstill(settings, role="owner") as (connection, redis, lanes):
-        one = imports.one(connection, import_id)
-        if queued := _queued(connection, redis, lanes, import_id):
+        if queued := _queued(connection, redis, lanes, one.import_id):
             raise InvalidRequest(f"{queued} batches of this import are still queued: let them be drained first.")
-        if connection.execute(_SQL["is_folded"], one._asdict()).fetchone():
+        if connection.execute(_SQL["is_folded"], one._asdict()).fetchone() is not None:  # a row without columns is ()
             raise InvalidRequest(
                 "Retention dropped rows of this import and kept their sums, which cannot be told apart."
             )
         with connection.transaction():
-            taken, visitors = connection.execute(_SQL["take_events"], one._asdict()).fetchall()[0]
-            connection.execute(_SQL["settle"], {"import_id": import_id, "lane": verify.REPLAYS})
-    verify.rebuild(settings, progress)
-    with db.connect(settings) as connection, connection.transaction():
-        connection.execute(_SQL["forget_visitors"], {"site_id": one.site_id, "visitors": visitors or []})
-        imports.undone(connection, import_id)
+            ((taken,),) = connection.execute(_SQL["take_events"], one._asdict()).fetchall()
+            connection.execute(_SQL["settle"], {"import_id": one.import_id, "lane": verify.REPLAYS})
     return int(taken)
 
 

@@ -6,6 +6,8 @@ One file is imported into a site once. An import that was cut short is found aga
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,6 +52,20 @@ def begin(
             f"This file was imported before, as number {import_id}: `tripstream import undo {import_id}` takes it back."
         )
     return int(import_id)
+
+
+@contextmanager
+def alone(connection: Connection, import_id: int) -> Iterator[Import]:
+    """One that was not undone, held by this connection: nobody else adds to it or takes it back meanwhile. Raises
+    NotFound, or InvalidRequest where somebody does."""
+    ((is_ours,),) = connection.execute(_SQL["hold"], {"import_id": import_id}).fetchall()
+    if not is_ours:
+        raise InvalidRequest(f"Import {import_id} is being imported or undone elsewhere: let that end first.")
+    try:
+        yield one(connection, import_id)
+    finally:
+        if not connection.broken:
+            connection.execute(_SQL["let_go"], {"import_id": import_id})
 
 
 def finish(connection: Connection, import_id: int) -> None:

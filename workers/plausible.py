@@ -23,6 +23,7 @@ from schema.errors import BadRows, ConfigError
 SOURCE = "plausible"
 _NAME = re.compile(r"imported_([a-z_]+?)(?:_\d{8}_\d{8})?\.csv")
 _VISITORS = "visitors"
+_PAGE_VIEWS = ("pageview", "page_view")  # own events of these names are the page views over again
 _COUNT_MAX = 1 << 40
 
 # Which column of which file is which dimension here, and which other one counts its sessions.
@@ -167,7 +168,7 @@ def _day(on: date, row: Row, events: dict[str, tuple[int, int]], dimensions: Cou
         sessions=number("visits"),
         bounces=number("bounces"),
         length_ms=number("visit_duration") * 1000,
-        events={name: both for name, both in events.items() if name and name != "pageview"},
+        events={name: both for name, both in events.items() if name and name not in _PAGE_VIEWS},
         dimensions=dimensions,
     )
 

@@ -25,9 +25,10 @@ from schema.db import Connection
 from schema.errors import ConfigError, StorageError
 from schema.settings import Settings
 from schema.sql import load
-from workers import archive, folding, months, rollup
+from workers import archive, folding, months, old_receipts, rollup
 from workers.folding import Cut
 from workers.months import Month
+from workers.old_receipts import Due
 
 _SQL = load("retention")
 _TRIES_MAX = 5
@@ -52,10 +53,12 @@ class Floor(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is past its limit: whole months, rows of other months, and the floors that this takes."""
+    """What is past its limit: whole months, rows of other months, dead letters and receipts, and the floors that this
+    takes."""
 
     months: list[Whole]
     cuts: list[Cut]
+    dues: list[Due]
     floors: list[Floor]
 
 
@@ -126,6 +129,7 @@ def _work(
         progress("rows", done, len(plan.cuts))
         if went := _delete(connection, cut, directory, deadline):
             yield _of_cut(cut._replace(rows=went))
+    yield from map(_of_due, old_receipts.drop(connection, plan.dues, deadline))
 
 
 def _delete(connection: Connection, cut: Cut, directory: Path | None, deadline: Deadline) -> int:
@@ -151,7 +155,7 @@ def _plan(connection: Connection, at: datetime) -> Plan:
         above = connection.execute(_SQL["floors_above"], {"moment": ends, "sites": sites})
         floors += [Floor(*row) for row in above]
     highest = {floor.site_id: floor for floor in sorted(floors, key=lambda floor: floor.at)}
-    return Plan(whole, cuts, [highest[site_id] for site_id in sorted(highest)])
+    return Plan(whole, cuts, old_receipts.due(connection, at), [highest[site_id] for site_id in sorted(highest)])
 
 
 def _cuts(connection: Connection, at: datetime, limits: dict[str | None, datetime]) -> Iterator[Cut]:
@@ -176,6 +180,7 @@ def _told(plan: Plan) -> Iterator[Gone]:
     for month, rows in plan.months:
         yield from _of_month(month, rows)
     yield from map(_of_cut, plan.cuts)
+    yield from map(_of_due, plan.dues)
 
 
 def _of_month(month: Month, rows: dict[str, int]) -> Iterator[Gone]:
@@ -186,6 +191,10 @@ def _of_month(month: Month, rows: dict[str, int]) -> Iterator[Gone]:
 def _of_cut(cut: Cut) -> Gone:
     table = f"events_{cut.category}" if cut.category else "recommendation_requests"
     return Gone(table, cut.site_id, cut.before, cut.rows, whole=False)
+
+
+def _of_due(due: Due) -> Gone:
+    return Gone(due.table, due.site_id, due.before, due.rows, whole=False)
 
 
 def _raise_floors(connection: Connection, floors: list[Floor]) -> None:

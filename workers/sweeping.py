@@ -2,13 +2,15 @@
 and per table how many rows still hold one.
 
 Tables come from the catalog, so that one which is added later is looked at too. Each is read once; only where something
-is found are its texts rewritten. Twice does no harm.
+is found are its texts rewritten. What differed differs still: with one word for all, two of the person's paths would be
+one, which no key allows, and of one document's two counts one would be lost. Done again, it finds what came since.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -18,6 +20,7 @@ from schema.db import Connection
 from schema.sql import load
 from workers.mentions import pattern, telling
 from workers.people import Person
+from workers.people import secret as new_secret
 
 _SQL = load("erasing")
 
@@ -38,9 +41,11 @@ class Swept(NamedTuple):
     remaining: Counter[str]
 
 
-def sweep(connection: Connection, person: Person, token: str) -> Swept:
-    """Look at every table, and put `token` wherever one of the person's ids stands in a text."""
+def sweep(connection: Connection, person: Person) -> Swept:
+    """Look at every table, in the caller's transaction, and put another word wherever one of the person's ids stands in
+    a text: the same in every table, one for each spelling of an id, and another each time."""
     swept = Swept(Counter(), Counter())
+    secret = new_secret()
     names = telling(person.names)
     if not names:
         return swept
@@ -48,7 +53,7 @@ def sweep(connection: Connection, person: Person, token: str) -> Swept:
               connection.execute(_SQL["tables"]).fetchall()]  # fmt: skip
     for table in tables:
         if found := _count(connection, table, person, names):
-            swept.rewritten[table.name] = _rewrite(connection, table, person, names, token) if table.columns else 0
+            swept.rewritten[table.name] = _rewrite(connection, table, person, names, secret) if table.columns else 0
             found = _count(connection, table, person, names)
         swept.remaining[table.name] = found
     return Swept(+swept.rewritten, +swept.remaining)
@@ -72,26 +77,37 @@ def _count(connection: Connection, table: Table, person: Person, names: list[str
     return int(row[0]) if row else 0
 
 
-def _rewrite(connection: Connection, table: Table, person: Person, names: list[str], token: str) -> int:
-    """Overwrite them in every text of these rows. What cannot be rewritten, a key that another row has, remains."""
+def _rewrite(connection: Connection, table: Table, person: Person, names: list[str], secret: str) -> int:
+    """Overwrite them in every text of these rows. What cannot be rewritten remains."""
     total = 0
     for column, kind in zip(table.columns, table.types, strict=True):
-        query = sql.SQL(
-            "UPDATE {table} AS t SET {column} = regexp_replace({column}::text, %(pattern)s, %(token)s, 'gi')::{kind}"
-            " WHERE {site} AND {column}::text ~* %(pattern)s"
-        ).format(
-            table=sql.Identifier("public", table.name),
-            column=sql.Identifier(column),
-            kind=sql.SQL(kind),
-            site=_site(table),
-        )
-        values: dict[str, Any] = {"site_id": person.site_id, "pattern": pattern(names), "token": token}
-        try:
-            with connection.transaction():
-                total += connection.execute(query, values).rowcount
-        except (psycopg.errors.IntegrityError, psycopg.errors.DataError):
-            continue
+        parts = {
+            "table": sql.Identifier("public", table.name),
+            "column": sql.Identifier(column),
+            "kind": sql.SQL(kind),
+            "site": _site(table),
+        }
+        spelt = sql.SQL(
+            "SELECT DISTINCT spelt[1] FROM {table} AS t, regexp_matches({column}::text, %(pattern)s, 'gi') AS spelt"
+            " WHERE {site} ORDER BY 1"
+        ).format(**parts)
+        values = {"site_id": person.site_id, "pattern": pattern(names)}
+        for (spelling,) in connection.execute(spelt, values).fetchall():
+            query = sql.SQL(
+                "UPDATE {table} AS t SET {column} = regexp_replace({column}::text, %(pattern)s, %(word)s, 'g')::{kind}"
+                " WHERE {site} AND {column}::text ~ %(pattern)s"
+            ).format(**parts)
+            word = {"pattern": pattern([spelling]), "word": _word(secret, spelling)}
+            try:
+                with connection.transaction():
+                    total += connection.execute(query, values | word).rowcount
+            except (psycopg.errors.IntegrityError, psycopg.errors.DataError):
+                continue
     return total
+
+
+def _word(secret: str, spelling: str) -> str:
+    return f"erased-{hashlib.sha256(f'{secret} {spelling}'.encode()).hexdigest()[:12]}"
 
 
 def _site(table: Table) -> sql.SQL:

@@ -4,7 +4,7 @@
 -- How many users were first seen in each week of a span (week = cohort), and how many of them had a session that began
 -- or ended in each later one; weeks are counted from 1.
 WITH week AS (
-    SELECT array_agg(day_starts(%(start)s::date + 7 * n, %(time_zone)s) ORDER BY n) AS starts
+    SELECT array_agg(site_day_starts(%(site_id)s, %(start)s::date + 7 * n) ORDER BY n) AS starts
     FROM generate_series(0, %(weeks)s::int - 1) AS n
 ), newcomer AS MATERIALIZED (
     SELECT user_id, cohort, (SELECT starts FROM week)[cohort + 1] AS until

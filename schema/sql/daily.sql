@@ -179,4 +179,4 @@ WITH hosts AS MATERIALIZED (
     FROM tagged CROSS JOIN unnest('{utm_source,utm_medium,utm_campaign,utm_term,utm_content}'::text[]) AS name
     GROUP BY 1, 2
 )
-SELECT dimension, value, events::bigint, views::bigint AS page_views, sessions FROM found WHERE value IS NOT NULL
+SELECT dimension, value, events::bigint, views::bigint AS page_views, sessions FROM found WHERE value <> ''

@@ -96,6 +96,11 @@ WHERE (e.site_id, e.occurred_at, e.category, e.event_id) = (t.site_id, t.occurre
 UPDATE event_ids AS i SET event_id = pseudonym(%(secret)s, 'event', t.event_id::text)
 FROM theirs AS t WHERE (i.event_id, i.site_id) = (t.event_id, t.site_id)
 
+-- name: anonymise_import_batches
+-- The import that brought them can still be taken back, them too.
+INSERT INTO import_batches (batch_id, import_id)
+SELECT DISTINCT pseudonym(%(secret)s, 'batch', batch_id::text), import_id FROM import_batches JOIN theirs USING (batch_id)
+
 -- name: anonymise_users
 -- Users keep their counters under another number.
 UPDATE users SET user_id = (%(numbers)s::jsonb ->> user_id::text)::bigint
@@ -162,10 +167,9 @@ UPDATE recommendation_requests AS r SET
     anonymous_id = pseudonym(%(secret)s, 'visitor', anonymous_id::text),
     session_id = pseudonym(%(secret)s, 'session', session_id::text),
     user_agent_id = (SELECT new FROM exchanged WHERE kind = 'agent' AND old = r.user_agent_id)
-FROM sites AS s
-WHERE s.site_id = r.site_id AND r.site_id = %(site_id)s
+WHERE r.site_id = %(site_id)s
     AND (anonymous_id = ANY(%(own)s::uuid[]) OR session_id = ANY(%(sessions)s::uuid[]))
-RETURNING (requested_at AT TIME ZONE time_zone)::date
+RETURNING site_day(site_id, requested_at)
 
 -- name: mark_requests
 -- Has those days rolled up again.

@@ -4,6 +4,10 @@
 -- The numbers of these event types.
 SELECT event_type, event_type_id FROM event_types WHERE event_type = ANY(%(names)s::text[])
 
+-- name: days
+-- The days that two moments are of.
+SELECT site_day(%(site_id)s, %(first)s), site_day(%(site_id)s, %(last)s)
+
 -- name: users_of
 -- The users that an identity of a site stands for, or that were its own.
 SELECT DISTINCT u.user_id

@@ -7,6 +7,14 @@ VALUES (%(site_id)s, %(source)s, %(file_name)s, %(digest)s, %(first_at)s, %(last
 ON CONFLICT (site_id, digest) WHERE undone_at IS NULL DO UPDATE SET file_name = excluded.file_name
 RETURNING import_id, finished_at
 
+-- name: hold
+-- Until it is let go, or the connection ends.
+SELECT pg_try_advisory_lock(hashtext('tripstream.import'), %(import_id)s)
+
+-- name: let_go
+-- For whoever comes next.
+SELECT pg_advisory_unlock(hashtext('tripstream.import'), %(import_id)s)
+
 -- name: site_exists
 -- No row where there is no such site.
 SELECT FROM sites WHERE site_id = %(site_id)s
@@ -41,38 +49,47 @@ WHERE import_id = %(import_id)s AND batches.batch_id IS NULL
 SELECT FROM floors WHERE site_id = %(site_id)s AND floor_at > %(first_at)s
 
 -- name: take_events
--- Its events, out of the tables, and their ids out of the ledger. Returns how many, and whose they were.
+-- Its events, out of the tables, and their ids out of the ledger. Returns how many.
 WITH gone AS (
     DELETE FROM events
     WHERE site_id = %(site_id)s AND occurred_at BETWEEN %(first_at)s AND %(last_at)s
         AND batch_id IN (SELECT batch_id FROM import_batches WHERE import_id = %(import_id)s)
-    RETURNING site_id, event_id, occurred_at, anonymous_id
+    RETURNING site_id, event_id, occurred_at
 ), forgotten AS (
     DELETE FROM event_ids USING gone WHERE (event_ids.site_id, event_ids.event_id) = (gone.site_id, gone.event_id)
 ), hours AS (
     INSERT INTO dirty_hours SELECT DISTINCT site_id, date_trunc('hour', occurred_at, 'UTC') FROM gone
 ), days AS (
-    INSERT INTO dirty_days SELECT DISTINCT site_id, (occurred_at AT TIME ZONE time_zone)::date
-    FROM gone JOIN sites USING (site_id)
+    INSERT INTO dirty_days SELECT DISTINCT site_id, site_day(site_id, occurred_at) FROM gone
 )
-SELECT count(*), array_agg(DISTINCT anonymous_id::text) FROM gone
+SELECT count(*) FROM gone
 
 -- name: forget_visitors
--- Those of them of whom no event is left, after counters were computed anew.
+-- Who came since the import began and of whom no event is left, after counters were computed anew.
 DELETE FROM identities AS i
-WHERE site_id = %(site_id)s AND kind = 'anonymous' AND value = ANY(%(visitors)s::text[]) AND linked_by = 'first_seen'
+WHERE site_id = %(site_id)s AND kind = 'anonymous' AND linked_by = 'first_seen'
+    AND linked_at >= (SELECT began_at FROM imports WHERE import_id = %(import_id)s)
     AND NOT EXISTS (SELECT FROM users AS u WHERE u.user_id = i.user_id)
 
 -- name: settle
--- Its receipts say that what was stored was discarded; so do the totals, in the lane of replays.
-WITH settled AS (
-    UPDATE batches SET stored = 0, discarded = discarded + stored
-    WHERE batch_id IN (SELECT batch_id FROM import_batches WHERE import_id = %(import_id)s) AND stored > 0
-    RETURNING site_id, (SELECT b.stored FROM batches AS b WHERE b.batch_id = batches.batch_id) AS stored
+-- Its receipts say that what was stored or dead was discarded; so do the totals, in the lane of replays. What is dead can
+-- not be replayed any more.
+WITH letters AS (
+    DELETE FROM dead_letters WHERE batch_id IN (SELECT batch_id FROM import_batches WHERE import_id = %(import_id)s)
+    RETURNING batch_id, events, state
+), dead AS (
+    SELECT batch_id, sum(events) AS letters FROM letters WHERE state = 'dead' GROUP BY batch_id
+), ours AS (
+    SELECT batch_id, site_id, stored, coalesce(letters, 0) AS dead FROM batches LEFT JOIN dead USING (batch_id)
+    WHERE batch_id IN (SELECT batch_id FROM import_batches WHERE import_id = %(import_id)s)
+        AND (stored > 0 OR letters > 0)
+), settled AS (
+    UPDATE batches AS b SET stored = 0, dead = b.dead - ours.dead, discarded = b.discarded + ours.stored + ours.dead
+    FROM ours WHERE b.batch_id = ours.batch_id
 )
-INSERT INTO drained AS d (site_id, lane, stored, discarded, updated_at)
-SELECT site_id, %(lane)s, -sum(stored), sum(stored), now() FROM settled GROUP BY site_id
-ON CONFLICT (site_id, lane) DO UPDATE SET stored = d.stored + excluded.stored,
+INSERT INTO drained AS d (site_id, lane, stored, dead, discarded, updated_at)
+SELECT site_id, %(lane)s, -sum(stored), -sum(dead), sum(stored + dead), now() FROM ours GROUP BY site_id
+ON CONFLICT (site_id, lane) DO UPDATE SET stored = d.stored + excluded.stored, dead = d.dead + excluded.dead,
     discarded = d.discarded + excluded.discarded, updated_at = excluded.updated_at
 
 -- name: undone
@@ -84,15 +101,24 @@ UPDATE imports SET undone_at = now() WHERE import_id = %(import_id)s
 SELECT floor_at, floor FROM floors WHERE site_id = %(site_id)s
 
 -- name: first_own_day
--- The site's first day with something of its own; none where it has nothing yet.
+-- The site's first day with something of its own, its rows there or dropped; today where it has nothing yet.
 SELECT least(
-    (SELECT (min(occurred_at) AT TIME ZONE time_zone)::date FROM events AS e WHERE e.site_id = s.site_id),
-    (SELECT (min(requested_at) AT TIME ZONE time_zone)::date FROM recommendation_requests AS r WHERE r.site_id = s.site_id)
-) FROM sites AS s WHERE site_id = %(site_id)s
+    site_day(%(site_id)s, %(at)s),
+    site_day(%(site_id)s, (SELECT min(occurred_at) FROM events WHERE site_id = %(site_id)s)),
+    site_day(%(site_id)s, (SELECT min(requested_at) FROM recommendation_requests WHERE site_id = %(site_id)s)),
+    (SELECT min(date) FROM daily_stats AS d WHERE site_id = %(site_id)s AND NOT EXISTS (
+        SELECT FROM imports AS i WHERE i.site_id = d.site_id AND source = 'plausible' AND undone_at IS NULL
+            AND date BETWEEN first_at::date AND last_at::date)))
 
 -- name: days_there
 -- Days of a span that have figures already.
 SELECT count(*), min(date) FROM daily_stats WHERE site_id = %(site_id)s AND date BETWEEN %(first)s AND %(last)s
+
+-- name: imported_there
+-- An import among whose days some of a span lie, though it has no figures of them: with it they would go.
+SELECT import_id FROM imports
+WHERE site_id = %(site_id)s AND source = 'plausible' AND undone_at IS NULL
+    AND first_at::date <= %(last)s AND last_at::date >= %(first)s
 
 -- name: put_stats
 -- A day as a whole.
@@ -126,21 +152,26 @@ FROM unnest(%(dimensions)s::text[], %(values)s::text[], %(page_views)s::bigint[]
 WITH before AS (SELECT floor FROM floors WHERE site_id = %(site_id)s),
 raised AS (
     INSERT INTO floors AS f (site_id, floor, floor_at, closed, closed_hour)
-    SELECT site_id, %(floor)s::date, day_starts(%(floor)s::date, time_zone), %(floor)s::date,
-        date_trunc('hour', day_starts(%(floor)s::date, time_zone), 'UTC')
-    FROM sites WHERE site_id = %(site_id)s
+    SELECT %(site_id)s, %(floor)s::date, starts, %(floor)s::date, date_trunc('hour', starts, 'UTC')
+    FROM site_day_starts(%(site_id)s, %(floor)s::date) AS starts
     ON CONFLICT (site_id) DO UPDATE SET floor = excluded.floor, floor_at = excluded.floor_at,
         closed = excluded.closed, closed_hour = excluded.closed_hour
     WHERE f.floor < excluded.floor)
 UPDATE imports SET floor_before = (SELECT floor FROM before) WHERE import_id = %(import_id)s
 
 -- name: open_days
--- The same taken back, unless more days were closed since.
-WITH back AS (
-    UPDATE floors SET floor = %(floor_before)s::date, closed = %(floor_before)s::date,
-        floor_at = day_starts(%(floor_before)s::date, time_zone),
-        closed_hour = date_trunc('hour', day_starts(%(floor_before)s::date, time_zone), 'UTC')
-    FROM sites
-    WHERE floors.site_id = %(site_id)s AND sites.site_id = floors.site_id AND floor = %(floor)s
-        AND %(floor_before)s::date IS NOT NULL)
-DELETE FROM floors WHERE site_id = %(site_id)s AND floor = %(floor)s AND %(floor_before)s::date IS NULL
+-- The same taken back, unless more days were closed since; those of other imports stay closed. An import after it goes
+-- back to where this one would have.
+WITH follow AS (
+    UPDATE imports SET floor_before = %(floor_before)s::date
+    WHERE site_id = %(site_id)s AND floor_before = %(floor)s AND undone_at IS NULL
+), wanted AS MATERIALIZED (
+    SELECT greatest(%(floor_before)s::date, max(last_at)::date + 1) AS day FROM imports
+    WHERE site_id = %(site_id)s AND source = 'plausible' AND undone_at IS NULL AND import_id <> %(import_id)s
+        AND last_at::date < %(floor)s
+), back AS (
+    UPDATE floors SET floor = day, closed = day, floor_at = site_day_starts(site_id, day),
+        closed_hour = date_trunc('hour', site_day_starts(site_id, day), 'UTC')
+    FROM wanted WHERE site_id = %(site_id)s AND floor = %(floor)s AND day IS NOT NULL
+)
+DELETE FROM floors USING wanted WHERE site_id = %(site_id)s AND floor = %(floor)s AND day IS NULL

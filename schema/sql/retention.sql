@@ -26,10 +26,10 @@ SELECT category::text, %(at)s::timestamptz - retention FROM category_limits
 -- name: cuts
 -- Rows that go before their month does: by site and category, which types, before which hour, and the day that it lies
 -- in. Only what is the site's own to decide follows raw_days: a term for transactions and content is set by law.
-SELECT site_id, category::text AS category, types, day AS floor, day_starts(day, time_zone) AS floor_at,
-    date_trunc('hour', day_starts(day, time_zone), 'UTC') AS before
+SELECT site_id, category::text AS category, types, day AS floor, site_day_starts(site_id, day) AS floor_at,
+    date_trunc('hour', site_day_starts(site_id, day), 'UTC') AS before
 FROM (
-    SELECT site_id, time_zone, category, (cut AT TIME ZONE time_zone)::date AS day, array_agg(event_type_id) AS types
+    SELECT site_id, category, site_day(site_id, cut) AS day, array_agg(event_type_id) AS types
     FROM sites
     CROSS JOIN event_types AS t
     JOIN category_limits AS c USING (category)
@@ -38,16 +38,16 @@ FROM (
             THEN %(at)s::timestamptz - make_interval(days => raw_days) END) AS cut
     ) AS own
     WHERE cut > %(at)s::timestamptz - c.retention
-    GROUP BY site_id, time_zone, category, day
+    GROUP BY site_id, category, day
 ) AS cut
 ORDER BY site_id, category, before
 
 -- name: request_cuts
 -- The same for requests for recommendations, of sites that keep rows for less long than interactions are kept.
-SELECT site_id, day AS floor, day_starts(day, time_zone) AS floor_at,
-    date_trunc('hour', day_starts(day, time_zone), 'UTC') AS before
+SELECT site_id, day AS floor, site_day_starts(site_id, day) AS floor_at,
+    date_trunc('hour', site_day_starts(site_id, day), 'UTC') AS before
 FROM (
-    SELECT site_id, time_zone, (cut AT TIME ZONE time_zone)::date AS day
+    SELECT site_id, site_day(site_id, cut) AS day
     FROM sites
     JOIN category_limits ON category = 'interaction'
     CROSS JOIN LATERAL (SELECT %(at)s::timestamptz - make_interval(days => raw_days) AS cut) AS own
@@ -57,11 +57,10 @@ ORDER BY site_id
 
 -- name: floors_above
 -- Every site's first day that begins at a moment or after it. Rows of sites that are none have UTC's.
-SELECT site_id, day, day_starts(day, time_zone)
-FROM (SELECT site_id, coalesce(time_zone, 'UTC') AS time_zone
-      FROM sites FULL JOIN (SELECT DISTINCT unnest(%(sites)s::text[]) AS site_id) AS named USING (site_id)) AS s
-CROSS JOIN LATERAL (
-    SELECT (%(moment)s::timestamptz AT TIME ZONE time_zone - interval '1 microsecond')::date + 1 AS day) AS d
+SELECT site_id, day, coalesce(site_day_starts(site_id, day), day_starts(day, 'UTC'))
+FROM (SELECT site_id FROM sites UNION SELECT unnest(%(sites)s::text[])) AS s
+CROSS JOIN LATERAL (SELECT %(moment)s::timestamptz - interval '1 microsecond' AS at) AS before
+CROSS JOIN LATERAL (SELECT coalesce(site_day(site_id, at), (at AT TIME ZONE 'UTC')::date) + 1 AS day) AS d
 ORDER BY site_id
 
 -- name: count_cut

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 
 from ingest.app import Ingest
 from recommender.metrics_routes import add_metrics_routes
+from reports.events_routes import add_events_routes
 from reports.figures_routes import add_figures_routes
 from reports.stats_routes import add_stats_routes
 from schema.errors import InvalidRequest
@@ -37,6 +38,7 @@ def asking(settings: Settings) -> Get:
     """Asks at noon of 2026-01-10."""
     app = Ingest(settings)
     add_figures_routes(app, settings, lambda: NOW)
+    add_events_routes(app, settings, lambda: NOW)
     add_metrics_routes(app, settings, lambda: NOW)
     add_stats_routes(app, settings)
     app.add_exception_handler(RequestValidationError, _answer_validation)

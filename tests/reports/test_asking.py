@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from schema import answers, sheet, sketch
+from tests.make import uid
 from tests.reports.asking import STRANGER, Get, key_of
-from tests.workers.pipeline import Pipeline
+from tests.workers.pipeline import Pipeline, visit
 
 PATH = "/api/stats/overview"
 
@@ -75,6 +76,7 @@ WRONG = {
     "format=xls": "format",
     "strat=2026-01-01": "strat",
 }
+NULS = {"types?type=%00": "type.0", "owners?owner=a%00": "owner", "top?by=share&share=%00": "share"}
 
 
 def test_a_wrong_parameter_is_named(get: Get) -> None:
@@ -83,6 +85,19 @@ def test_a_wrong_parameter_is_named(get: Get) -> None:
         assert (found.status_code, found.json()["code"]) == (422, "invalid_request"), query
         assert [one["field"] for one in found.json()["fields"]] == [field], query
         assert "Value error" not in found.text and "permitted" not in found.text
+    for path, field in NULS.items():
+        found = get(f"/api/stats/{path}")
+        assert (found.status_code, [one["field"] for one in found.json()["fields"]]) == (422, [field]), path
+
+
+@pytest.mark.parametrize("path", ["top?by=path", "trips", "owners", "groups"])
+def test_a_page_beyond_the_last_row_says_how_many_rows_there_are(pipe: Pipeline, get: Get, path: str) -> None:
+    pipe.send(*(visit(n, 1, path=f"/{n}", owner_code=f"o{n}", trip_id=n + 1) for n in range(3)))
+    pipe.roll_up()
+    query = f"/api/stats/{path}{'&' if '?' in path else '?'}limit=2&offset="
+    for offset, rows in ((0, 2), (2, 1), (3, 0), (900, 0)):
+        found = get(f"{query}{offset}")
+        assert (found.json()["total"], found.headers["x-total"], len(found.json()["rows"])) == (3, "3", rows), offset
 
 
 def test_figures_say_until_when_they_are_complete_and_whether_they_move(pipe: Pipeline, get: Get) -> None:
@@ -151,6 +166,7 @@ def test_accept_asks_for_csv_where_it_names_it(accept: str, chosen: str) -> None
         ("\tx", "'\tx"), ("\rx", "'\rx"), ("\n=1", "'\n=1"), (" =1+1", "' =1+1"), ("＝1+1", "'＝1+1"),
         ("-5", "-5"), ("+5.5", "+5.5"), ("-1e3", "-1e3"), (-5, "-5"), (-0.5, "-0.5"), ("a=b", "a=b"), ("", ""),
         (None, ""), (True, "true"), ("שלום", "שלום"), ([1, "a"], '[1,"a"]'), ("-٣", "'-٣"),
+        (uid(1), str(uid(1))),
     ],
 )  # fmt: skip
 def test_a_cell_never_begins_like_a_formula(value: Any, cell: str) -> None:
@@ -162,6 +178,13 @@ def test_a_csv_has_the_columns_of_all_rows_and_reads_back(get: Get) -> None:
     text = sheet.write(rows, ["first"])
     assert text.splitlines()[0] == "first,a,in.n,in.m,'=b"
     assert [*csv.reader(io.StringIO(text, newline=""))][1:] == [["", 'x,"y"\r\nz', "1", "", ""], ["", "", "", "2", "c"]]
+
+
+def test_every_column_of_a_csv_is_some_rows(get: Get) -> None:
+    (columns, row, *_) = csv.reader(io.StringIO(get("/api/metrics/daily?format=csv").text))
+    assert "filters.geography.requests" in columns
+    assert not {"filters", "filters.requests", "filters.rate"} & {*columns}
+    assert len(row) == len(columns) == len({*columns})
 
 
 def test_a_read_key_reads_its_own_site_and_a_write_key_nothing(pipe: Pipeline, get: Get) -> None:

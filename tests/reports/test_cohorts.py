@@ -140,3 +140,11 @@ def test_a_wrong_parameter_is_named(ask: Get) -> None:
     ):
         found = ask("retention", **query)
         assert (found.status_code, found.json()["fields"][0]["field"]) == (422, field)
+
+
+def test_weeks_from_before_a_change_of_zone_begin_where_they_did(pipe: Pipeline, ask: Get) -> None:
+    pipe.move("default", "America/New_York", date(2026, 3, 10))
+    monday = round(datetime(2026, 3, 2, 2, tzinfo=UTC).timestamp()) * 1_000_000
+    seen(pipe, (1, 1, monday))
+    (before, after) = ask("retention", weeks=2, end="2026-03-15").json()["cohorts"]
+    assert (before["users"], after["users"]) == (1, 0)

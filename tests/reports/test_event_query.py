@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import date
 from typing import Any
 
 import pytest
@@ -112,11 +113,20 @@ def test_moments_may_stand_in_place_of_days(pipe: Pipeline, ask: Get) -> None:
     assert ask("events", until="2026-01-30T00:00:00Z").json()["since"] == "2025-12-31T00:00:00Z"
 
 
+def test_moments_in_the_past_do_not_move_and_are_of_the_days_that_they_were(pipe: Pipeline, ask: Get) -> None:
+    pipe.send(visit(1, 1))
+    pipe.move("default", "Asia/Kathmandu", date(2026, 3, 1))
+    long_ago = ask("events", since="2026-01-01T19:00:00Z", until="2026-01-01T20:00:00Z").json()
+    assert (long_ago["start"], long_ago["end"], long_ago["isMoving"]) == ("2026-01-01", "2026-01-01", False)
+    assert ask("events", until="2030-01-01T00:00:00Z").json()["isMoving"] is True
+
+
 def test_as_csv_metadata_is_one_cell_and_runs_nothing(pipe: Pipeline, ask: Get) -> None:
     pipe.send(visit(1, 1, path="=cmd()", metadata='{"=a":"=1+1"}'))
     found = ask("events", {"accept": "text/csv"}, **JANUARY)
     (row,) = csv.DictReader(io.StringIO(found.text))
     assert (row["path"], row["metadata"], row["utm"]) == ("'=cmd()", '{"=a":"=1+1"}', "")
+    assert (row["eventId"], row["visitor"]) == (str(uid(1, 1)), str(uid(3, 1)))
     assert list(row)[:3] == ["eventId", "eventType", "occurredAt"] and "=a" not in found.text.splitlines()[0]
 
 

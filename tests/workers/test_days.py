@@ -80,16 +80,9 @@ def test_a_site_with_a_past_changes_from_a_midnight_to_come(pipe: Pipeline) -> N
 def test_days_before_a_change_of_zone_are_the_old_zones_and_each_event_is_of_one_day(
     pipe: Pipeline, old: str, new: str
 ) -> None:
-    first, values = date(2026, 1, 3), {"first": date(2026, 1, 3), "new": new}
+    first = date(2026, 1, 3)
     site(pipe, "shop", old)
-    pipe.connection.execute(
-        "UPDATE site_zones SET until = %(first)s, ends = day_starts(%(first)s, %(new)s) WHERE site_id = 'shop'", values
-    )
-    pipe.connection.execute(
-        "INSERT INTO site_zones (site_id, since, starts, time_zone)"
-        " VALUES ('shop', %(first)s, day_starts(%(first)s, %(new)s), %(new)s)",
-        values,
-    )
+    pipe.move("shop", new, first)
     moved_at = datetime(2026, 1, 3, tzinfo=ZoneInfo(new))
 
     def day(at: datetime) -> date:

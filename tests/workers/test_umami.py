@@ -16,7 +16,7 @@ from schema.errors import BadRows, ConfigError, InvalidRequest, NotFound
 from schema.settings import Settings
 from tests.make import DAY, T0, canonical
 from tests.workers.pipeline import Pipeline
-from workers import imported_events, imports, umami, upkeep
+from workers import imported_events, imports, retention, umami, upkeep, verify
 
 NOW = T0 + 30 * DAY
 COLUMNS = (
@@ -187,3 +187,64 @@ def test_what_is_still_queued_is_not_undone(pipe: Pipeline, tmp_path: Path) -> N
     done = imported_events.run(pipe.settings, export(tmp_path / "u.csv", row(1)), "default", NOW)
     with pytest.raises(InvalidRequest, match="1 batches of this import are still queued"):
         imported_events.take_back(pipe.settings, done.import_id, lambda *_: None)
+
+
+def test_an_import_under_way_is_neither_undone_nor_begun_again(pipe: Pipeline, tmp_path: Path) -> None:
+    path = export(tmp_path / "u.csv", row(1))
+    refused: list[str] = []
+
+    def meanwhile(_queued: int) -> None:
+        for lane in range(pipe.settings.lanes):
+            pipe.drain(lane)
+        with pytest.raises(InvalidRequest) as undoing:
+            imported_events.take_back(pipe.settings, 1, lambda *_: None)
+        with pytest.raises(InvalidRequest) as importing:
+            imported_events.run(pipe.settings, path, "default", NOW)
+        refused.extend(str(one.value) for one in (undoing, importing))
+
+    imported_events.run(pipe.settings, path, "default", NOW, told=meanwhile)
+    assert refused == ["Import 1 is being imported or undone elsewhere: let that end first."] * 2
+    assert imported_events.take_back(pipe.settings, 1, lambda *_: None) == 1
+
+
+def test_what_of_an_import_was_dead_cannot_be_replayed_once_it_is_undone(pipe: Pipeline, tmp_path: Path) -> None:
+    done = imported_events.run(pipe.settings, export(tmp_path / "u.csv", row(1), row(2)), "default", NOW)
+    at = datetime(2024, 1, 1, 0, 2, tzinfo=UTC)
+    pipe.connection.execute("INSERT INTO floors (site_id, floor, floor_at) VALUES ('default', '2024-01-01', %s)", (at,))
+    for lane in range(pipe.settings.lanes):
+        pipe.drain(lane)
+    pipe.connection.execute("DELETE FROM floors")
+    assert (pipe.value("SELECT count(*) FROM events"), pipe.value("SELECT count(*) FROM dead_letters")) == (1, 1)
+    upkeep.mirror(pipe.settings)
+    imported_events.take_back(pipe.settings, done.import_id, lambda *_: None)
+    assert pipe.rows("SELECT FROM dead_letters") == []
+    assert pipe.row("SELECT sum(stored), sum(dead), sum(discarded) FROM batches") == (0, 0, 2)
+    assert pipe.problems() == []
+
+
+def test_an_import_whose_rows_retention_dropped_is_not_undone(pipe: Pipeline, tmp_path: Path) -> None:
+    done = bring(pipe, export(tmp_path / "u.csv", *(row(n) for n in range(30))))
+    upkeep.mirror(pipe.settings)
+    retention.run(pipe.settings, datetime(2026, 11, 1, tzinfo=UTC))
+    with pytest.raises(InvalidRequest, match="Retention dropped rows of this import"):
+        imported_events.take_back(pipe.settings, done.import_id, lambda *_: None)
+    assert pipe.problems() == []
+
+
+def test_an_undo_cut_short_is_done_again_and_leaves_nobody(
+    pipe: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe.send(canonical(1))
+    done = bring(pipe, export(tmp_path / "u.csv", *(row(n) for n in range(30))))
+
+    def cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(verify, "rebuild", cut)
+        with pytest.raises(KeyboardInterrupt):
+            imported_events.take_back(pipe.settings, done.import_id, lambda *_: None)
+    assert imported_events.take_back(pipe.settings, done.import_id, lambda *_: None) == 0
+    upkeep.mirror(pipe.settings)
+    assert pipe.value("SELECT count(*) FROM identities") == pipe.value("SELECT count(*) FROM users") == 1
+    assert pipe.problems() == []

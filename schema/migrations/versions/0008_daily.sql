@@ -15,6 +15,10 @@ INSERT INTO site_zones (site_id, time_zone) SELECT site_id, time_zone FROM sites
 CREATE FUNCTION local_day(at timestamptz, zone text, until date) RETURNS date LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN least((at AT TIME ZONE zone)::date, until - 1);
 
+-- The day of a moment at a site.
+CREATE FUNCTION site_day(site text, at timestamptz) RETURNS date LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (SELECT local_day(at, time_zone, until) FROM site_zones WHERE site_id = site AND at >= starts AND at < ends);
+
 -- When a site's day begins; it ends when the next one does.
 CREATE FUNCTION site_day_starts(site text, day date) RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE
     RETURN (SELECT least(day_starts(day, time_zone), ends) FROM site_zones

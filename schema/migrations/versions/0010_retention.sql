@@ -24,6 +24,13 @@ CREATE TABLE base_events (
     site_id text PRIMARY KEY,
     events bigint NOT NULL  -- bots' too
 );
+CREATE TABLE base_receipts (
+    site_id text PRIMARY KEY,
+    stored bigint NOT NULL DEFAULT 0,
+    duplicate bigint NOT NULL DEFAULT 0,
+    dead bigint NOT NULL DEFAULT 0,
+    letters bigint NOT NULL DEFAULT 0  -- events of dead letters that were dead when they went
+);
 CREATE TABLE base_users (
     user_id bigint PRIMARY KEY,
     site_id text NOT NULL,
