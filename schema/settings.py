@@ -131,6 +131,9 @@ class Settings(BaseSettings):
     address_events_burst_max: int = _setting(
         0, "What one address may send at once, after a pause. 0: ten seconds' worth.", "events", ge=0
     )
+    archive: str = _setting(
+        "", "Directory for rows that go at night, as Parquet (with pyarrow). Empty: they are not kept."
+    )
     accept_window_days: int = _setting(400, "Events older than this are refused.", "days", ge=1, le=3650)
     clock_skew_seconds_max: int = _setting(
         300, "A sent_at further in the future than this moves the batch's times back.", "s", ge=0

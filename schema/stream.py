@@ -314,6 +314,12 @@ def has_until(redis: Redis, lane: int, until: str) -> bool:
     return bool(redis.xrange(f"ev:{lane}", max=until, count=1))
 
 
+def added(redis: Redis, lane: int) -> tuple[int, str]:
+    """How many entries a lane ever got, and the last one's id."""
+    found = _value(redis.xinfo_stream(f"ev:{lane}"))
+    return int(found["entries-added"]), found["last-generated-id"].decode()
+
+
 def beat_clock(redis: Redis) -> None:
     """Say that a clock is alive."""
     redis.set("ticking", b"1", ex=15)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from schema import db, rights
 from schema.settings import Settings
@@ -27,6 +27,13 @@ class Who(BaseModel):
     anonymous_id: str | None = None
     email: str | None = None
     site_id: str | None = None
+
+    @field_validator("*")
+    @classmethod
+    def _can_be_stored(cls, value: str | None) -> str | None:
+        if value is not None and any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value):
+            raise ValueError("must be text, without NUL and halves of characters")
+        return value
 
 
 class Receipt(BaseModel):

@@ -21,6 +21,7 @@ import msgspec
 from psycopg.errors import UndefinedFunction
 from psycopg.sql import SQL, Identifier
 from psycopg.types.json import Jsonb
+from redis import Redis
 from redis.exceptions import RedisError
 
 from schema import db, live, persistence, realtime, stream
@@ -38,7 +39,9 @@ _PRIVACY = load("privacy")
 _LOCK = "tripstream.erasure"
 _QUEUE_SECONDS_MAX = 120
 _REWRITE_SECONDS_MAX = 120
+_SIDE_BY_SIDE = 100  # entries of a stream in one piece of memory, which holds deleted ones until all of them are
 _PAUSE_SECONDS = 0.02
+_ROUND_SECONDS_MAX = 1.0
 _CHORE_SECONDS_MAX = 120  # rollups wait for the same worker: whoever else is to be erased is so a minute later
 _UNCLEAR = "meanwhile this browser was several users: name one of them as user"
 _SAMPLED = (
@@ -140,17 +143,31 @@ def _added(connection: Connection, erasure_id: UUID, counts: Counter[str]) -> Co
 
 
 def _still_queued(settings: Settings) -> list[int]:
-    """Drain, with whoever else drains, until each lane was empty once: what was queued is gone then, and so is what
-    Redis keeps of deleted entries while others lie beside them. Returns the lanes that were not."""
+    """Drain, with whoever else drains, until what was queued is gone, and so is what Redis keeps of deleted entries
+    while others lie beside them: each lane was empty once, or, where it never is, enough others came and went too.
+    Returns the lanes of which neither is so."""
     until = time.monotonic() + _QUEUE_SECONDS_MAX
     with stream.connect(settings.streams_url) as redis:
-        left = stream.known_lanes(redis, settings.lanes)
-        while left := [lane.lane for lane in stream.backlog(redis, left) if lane.batches]:
+        before = {lane: stream.added(redis, lane)[0] for lane in stream.known_lanes(redis, settings.lanes)}
+        ends: dict[int, str] = {}
+        while left := [lane for lane, count in before.items() if not _is_past(redis, lane, count, ends)]:
             if time.monotonic() >= until:
                 break
-            jobs.drain_plainly(settings, until - time.monotonic(), left)
+            jobs.drain_plainly(settings, _ROUND_SECONDS_MAX, left)
             time.sleep(_PAUSE_SECONDS)
     return left
+
+
+def _is_past(redis: Redis, lane: int, before: int, ends: dict[int, str]) -> bool:
+    """Whether a lane has nothing left of what it had when it had got `before` entries. `ends` is where to wait for."""
+    if not stream.backlog(redis, [lane])[0].batches:
+        return True
+    if lane not in ends:
+        count, last = stream.added(redis, lane)
+        if count < before + _SIDE_BY_SIDE:
+            return False
+        ends[lane] = last
+    return not stream.has_until(redis, lane, ends[lane])
 
 
 def _forget_in_redis(settings: Settings, person: Person) -> list[str]:

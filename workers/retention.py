@@ -73,9 +73,10 @@ class Gone(NamedTuple):
 
 
 def chore(settings: Settings) -> None:
-    """The clock's: bounded, and without an archive."""
+    """The clock's: bounded."""
     until = monotonic() + _CHORE_SECONDS_MAX
-    run(settings, datetime.now(UTC), deadline=lambda: monotonic() >= until)
+    directory = Path(settings.archive) if settings.archive else None
+    run(settings, datetime.now(UTC), directory=directory, deadline=lambda: monotonic() >= until)
 
 
 def look(settings: Settings, at: datetime) -> tuple[list[Gone], list[Floor]]:

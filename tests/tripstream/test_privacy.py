@@ -127,6 +127,10 @@ def test_over_http_a_sites_admin_key_reaches_its_own_site_and_a_chore_does_the_r
         assert sizes(exported.text)["events"] == 1
         for wrong in ({}, {"user": "a", "email": "b@c"}, {"anonymous_id": "x"}, {"nobody": "x"}):
             assert own("POST", "erase", **wrong).status_code == 422, wrong
+        for wrong in (rb'{"user":"\ud800"}', rb'{"user":"a","site_id":"\ud800"}', rb'{"user":"a","site_id":"a\u0000"}'):
+            for path in ("/api/privacy/export", "/api/privacy/erase"):
+                headers = {"authorization": "Bearer installation", "content-type": "application/json"}
+                assert server.request("POST", path, headers=headers, content=wrong).status_code == 422, wrong
         assert own("POST", "export", email="none").json()["fields"][0]["field"] == "email"
         assert all_sites("POST", "erase", user="x", site_id="nowhere").status_code == 404
         asked_for = own("POST", "erase", user="ann-0815")

@@ -8,10 +8,23 @@ from pathlib import Path
 import pytest
 
 from schema.event import Verified
+from schema.settings import Settings
+from tests.conftest import Servers
 from tests.make import batch, canonical, uid
 from tests.workers.people import arrive
 from tests.workers.pipeline import Pipeline
-from tests.workers.test_erasure import AUTH, EMAIL, SESSION, VISITOR, erase, figures, hers, in_postgres, planted
+from tests.workers.test_erasure import (
+    AUTH,
+    EMAIL,
+    SESSION,
+    VISITOR,
+    erase,
+    figures,
+    hers,
+    in_postgres,
+    in_redis,
+    planted,
+)
 from tests.workers.test_umami import bring, export, row
 from workers import erasure, imported_events, people
 from workers.people import named
@@ -84,3 +97,29 @@ def test_one_turn_of_the_chore_ends_when_others_wait(pipe: Pipeline, monkeypatch
     for done in (1, 2, 3):
         erasure.run_due(pipe.settings)
         assert pipe.value("SELECT count(*) FROM erasures WHERE state = 'done'") == done
+
+
+def test_a_queue_that_is_never_empty_delays_nothing(
+    pipe: Pipeline, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrive(pipe, hers(planted(1), n=1, verified=True))
+    pipe.accept(hers(planted(2), n=2, verified=True), lane=1)
+    numbers = iter(range(100, 100_000))
+
+    def others() -> None:
+        for n in (next(numbers) for _ in range(30)):
+            pipe.accept(batch(canonical(n, anonymous_id=uid(3, n), session_id=uid(2, n)), n=n), lane=1)
+
+    def drain_and_go_on(settings: Settings, seconds_max: float, lanes: list[int]) -> None:
+        pipe.drain(1)
+        others()
+
+    others()
+    monkeypatch.setattr(erasure, "_QUEUE_SECONDS_MAX", 5)
+    monkeypatch.setattr("workers.jobs.drain_plainly", drain_and_go_on)
+    receipt = erase(pipe, user=AUTH)
+    assert (receipt["state"], receipt["note"]) == ("done", None)
+    assert pipe.redis.xlen("ev:1") == 30
+    assert list(in_redis(pipe, servers)) == []
+    pipe.drain(1)
+    assert pipe.problems() == []

@@ -264,6 +264,16 @@ def test_what_goes_is_written_to_the_archive_first(pipe: Pipeline, tmp_path: Pat
     assert (requests[0]["request_id"], requests[0]["filters"]) == (str(uid(5, 1)), ["geography", "budget"])
 
 
+def test_what_goes_at_night_is_archived_where_the_settings_say(pipe: Pipeline, tmp_path: Path) -> None:
+    long_ago = T0 - 800 * DAY
+    pipe.send(canonical(1, occurred_at=long_ago), received_at=long_ago)
+    pipe.roll_up()
+    retention.chore(pipe.settings.model_copy(update={"archive": str(tmp_path)}))
+    assert pipe.value("SELECT count(*) FROM events") == 0
+    (file,) = tmp_path.iterdir()
+    assert [row["event_id"] for row in pq.read_table(file).to_pylist()] == [str(uid(1, 1))]
+
+
 def test_an_archive_that_cannot_be_written_costs_no_row(pipe: Pipeline, tmp_path: Path) -> None:
     pipe.send(canonical(1))
     (tmp_path / "file").touch()
