@@ -16,7 +16,7 @@ from schema.hosting import ENDING
 from schema.settings import Settings
 from tests.ingest.serving import Server, serving
 from tests.make import MINUTE
-from tests.reports.listening import AWAITED_SECONDS, LOCAL, TICKET, Ear, ears, happen, live_of
+from tests.reports.listening import AWAITED_SECONDS, LOCAL, TICKET, Ear, bearer, ears, happen, key_of, live_of
 from tests.workers.pipeline import Pipeline
 
 
@@ -192,6 +192,20 @@ def test_more_listeners_than_there_may_be_are_sent_away(server: Server) -> None:
             await ear.hang_up()
 
     server.run(listening())
+
+
+def test_of_many_who_come_at_once_no_more_are_let_in(settings: Settings) -> None:
+    with serving(settings.model_copy(update={"live_listeners_max": 5})) as server:
+        key = key_of(settings, "default")
+
+        async def listening() -> None:
+            all_ = [Ear(server.app, **bearer(key)) for _ in range(40)]
+            found = [await ear.status() for ear in all_]
+            assert (found.count(200), found.count(503), len(live_of(server).listeners)) == (5, 35, 5)
+            for ear in all_:
+                await ear.hang_up()
+
+        server.run(listening())
 
 
 def test_streams_end_when_the_server_does(server: Server) -> None:
