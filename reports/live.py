@@ -254,5 +254,5 @@ async def _end_when_gone(receive: Receive, listener: Listener) -> None:
 
 
 def _living(settings: Settings, hashes: set[bytes]) -> set[bytes]:
-    with db.wrapped(), db.connect(settings) as connection:
+    with db.wrapped(), db.asking(settings) as connection:
         return sites.living(connection, hashes)

@@ -72,14 +72,20 @@ def _begun(pool: Pool, begin: Callable[[Connection], T]) -> tuple[Connection, T]
 
 
 def _taken(pool: Pool) -> Connection:
+    failed = _failed(pool)
     try:
         return pool.getconn(_SECONDS_MAX)
     except PoolTimeout:
-        found = pool.get_stats()
-    if found["pool_size"] >= pool.max_size and not found.get("connections_errors"):
+        is_away = _failed(pool) > failed  # meanwhile: that it was away once says nothing
+    if not is_away and pool.get_stats()["pool_size"] >= pool.max_size:
         message = f"All {pool.max_size} connections for questions are in use: ask again."
         raise Busy(message) from None
     raise StorageError(_AWAY, retry_after_seconds=2)
+
+
+def _failed(pool: Pool) -> int:
+    """How many times Postgres could not be reached, ever."""
+    return pool.get_stats().get("connections_errors", 0)
 
 
 def _of(url: str, connections_max: int, configure: Callable[[Connection], None]) -> Pool:
