@@ -26,6 +26,8 @@ Pool = ConnectionPool[Connection]
 _AWAY = "Postgres cannot be reached: try again."
 _SECONDS_MAX = 3.0  # for a connection
 _POOLS_MAX = 4  # of a process: DATABASE_URL's and DATABASE_READ_URL's; tests have a database each
+# A server whose machine is gone says nothing: without these its connections wait for a quarter of an hour.
+_ALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
 _pools: dict[tuple[int, str], Pool] = {}
 _lock = threading.Lock()
 
@@ -95,7 +97,7 @@ def _of(url: str, connections_max: int, configure: Callable[[Connection], None])
             pool = ConnectionPool(
                 url,
                 # Not prepared: a plan for one site would be kept for another, a hundred times its size.
-                kwargs={"connect_timeout": 5, "prepare_threshold": None},
+                kwargs={"connect_timeout": 5, "prepare_threshold": None} | _ALIVE,
                 min_size=0,
                 max_size=connections_max,
                 configure=configure,

@@ -16,7 +16,7 @@ from schema.hosting import ENDING
 from schema.settings import Settings
 from tests.ingest.serving import Server, serving
 from tests.make import MINUTE
-from tests.reports.listening import AWAITED_SECONDS, LOCAL, TICKET, Ear, bearer, ears, happen, key_of, live_of
+from tests.reports.listening import AWAITED_SECONDS, LOCAL, TICKET, Ear, bearer, ears, hanging, happen, key_of, live_of
 from tests.workers.pipeline import Pipeline
 
 
@@ -230,3 +230,19 @@ def test_without_redis_it_is_said(settings: Settings) -> None:
         for method, path in (("GET", "/api/stats/realtime"), ("POST", TICKET), ("GET", "/api/live?ticket=x")):
             answer = running.request(method, path, headers=LOCAL)
             assert (answer.status_code, answer.json()["code"]) == (503, "storage"), path
+
+
+def test_a_redis_that_hangs_is_waited_for_once_and_not_by_one_after_the_other(settings: Settings) -> None:
+    with hanging() as url:
+        more = {"redis_url": url, "stream_redis_url": settings.redis_url, "redis_seconds_max": 0.5}
+        with serving(settings.model_copy(update=more)) as server:
+
+            async def asked() -> tuple[set[int], float]:
+                async with server.client() as client:
+                    began = time.monotonic()
+                    asking = (client.get("/api/stats/realtime", headers=LOCAL, timeout=60) for _ in range(20))
+                    answers = await asyncio.gather(*asking)
+                    return {one.status_code for one in answers}, time.monotonic() - began
+
+            statuses, took = server.run(asked())
+            assert statuses == {503} and took < 3

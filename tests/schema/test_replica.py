@@ -120,5 +120,6 @@ def test_postgres_that_was_away_and_a_replica_that_falls_behind_and_catches_up(
                 connection.execute("CREATE TEMP TABLE mine ()")
     finally:
         replica.stop(immediate=True)
+    assert age(both) == float("inf")
     with pytest.raises(StorageError, match="Postgres cannot be reached"):
         views(both)
