@@ -1,6 +1,6 @@
 """A question about a site's days, from request to connection. In: a request, its parameters, the time. Out: the span
 that is meant, and a connection that sees one moment of that site and no other site; Unauthorized, Forbidden,
-InvalidRequest, StorageError.
+NotFound, InvalidRequest, StorageError.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from fastapi import Request
 
 from schema import db, rights, spans
 from schema.db import Connection
-from schema.errors import Forbidden
+from schema.errors import Forbidden, NotFound
 from schema.settings import Settings
 from schema.spans import Span, SpanQuery
 
@@ -41,5 +41,7 @@ def asked(
         scope = rights.scope_of(settings, request)
         if scope.auth_user_id is not None and not by_owner:
             raise Forbidden(_OWNER)
+        if query.site_id not in (None, scope.site_id):
+            raise NotFound(f"There is no site {query.site_id} that may be read so: a key reads its own.")
         with db.reading(settings, scope, statement_seconds_max=statement_seconds_max) as connection:
             yield connection, spans.of(connection, scope.site_id, query, at)

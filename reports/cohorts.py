@@ -19,7 +19,7 @@ from schema import spans
 from schema.answers import Figures, SpanAnswer
 from schema.days import Day
 from schema.db import Connection
-from schema.spans import Span, SpanQuery
+from schema.spans import SiteId, Span, SpanQuery
 from schema.sql import load
 
 WEEKS_MAX = 104
@@ -33,6 +33,7 @@ class RetentionQuery(BaseModel):
 
     weeks: Annotated[int, Field(ge=1, le=WEEKS_MAX, description="How many weeks, the last included.")] = 8
     end: Annotated[Day | None, Field(description="A day of the last week. Without it: today.")] = None
+    site_id: SiteId = None
     format: Annotated[
         Literal["json", "csv"] | None, Field(description="csv, which Accept: text/csv asks for as well, or json.")
     ] = None
@@ -40,7 +41,7 @@ class RetentionQuery(BaseModel):
     @property
     def day(self) -> SpanQuery:
         """The day that they end with."""
-        return SpanQuery.model_construct(end=self.end, days=1)  # validated already
+        return SpanQuery.model_construct(end=self.end, days=1, site_id=self.site_id)  # validated already
 
 
 class Cohort(Figures):

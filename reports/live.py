@@ -77,7 +77,7 @@ class _Site:
         self.watching: asyncio.Task[None] | None = None
         self.message: bytes | None = None
         self.lock = asyncio.Lock()
-        self.read_at = float("-inf")
+        self.read_at = self.failed_at = float("-inf")
         self.version = 0
         self.figures: Realtime | None = None
 
@@ -225,11 +225,17 @@ class Live:
 
     async def _read(self, site_id: str, site: _Site) -> Realtime:
         async with site.lock:
+            if time.monotonic() - site.failed_at < _READ_SECONDS:  # who waited for it does not try again, one by one
+                raise TimeoutError
             if site.figures is None or time.monotonic() - site.read_at >= _READ_SECONDS:
                 at = self._clock()
                 pipe = self.redis.pipeline(transaction=False)
                 keys.ask(pipe, site_id, at)
-                found = keys.read(await pipe.execute(), at)
+                try:
+                    found = keys.read(await pipe.execute(), at)
+                except _DOWN:
+                    site.failed_at = time.monotonic()
+                    raise
                 site.figures, site.version, site.read_at = realtime(site_id, at, found), found.version, time.monotonic()
             return site.figures
 
@@ -254,5 +260,5 @@ async def _end_when_gone(receive: Receive, listener: Listener) -> None:
 
 
 def _living(settings: Settings, hashes: set[bytes]) -> set[bytes]:
-    with db.wrapped(), db.connect(settings) as connection:
+    with db.wrapped(), db.asking(settings) as connection:
         return sites.living(connection, hashes)

@@ -59,7 +59,10 @@ def add_live_routes(app: FastAPI, settings: Settings) -> Live:
     async def listen(request: Request, ticket: Annotated[str | None, _SENT] = None) -> Response:
         live.require_room()
         if ticket is not None:
-            return Stream(live, await tickets.listener(live, ticket, now()))
-        return Stream(live, Listener(*await run_in_threadpool(tickets.allowed, settings, request)))
+            found = await tickets.listener(live, ticket, now())
+        else:
+            found = Listener(*await run_in_threadpool(tickets.allowed, settings, request))
+        live.require_room()  # again: many may have been let in while this one was looked at
+        return Stream(live, found)
 
     return live

@@ -7,7 +7,7 @@ leaves out its figures and says so in `tripstream_postgres_up`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
+from math import inf
 
 import psycopg
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from reports import status
 from reports.lately import lately
 from schema import db, stream
-from schema.errors import TripstreamError
+from schema.errors import Busy, TripstreamError
 from schema.settings import Settings
 
 
@@ -96,8 +96,13 @@ class Pipeline(Collector):
 
     def _of_replica(self) -> Iterator[Metric]:
         if self._settings.database_read_url:
-            with suppress(TripstreamError, psycopg.Error):
-                yield _gauge("tripstream_replica_seconds", "Age of the replica.", db.behind(self._settings))
+            try:
+                seconds = db.behind(self._settings)
+            except Busy:  # which says nothing of it
+                return
+            except (TripstreamError, psycopg.Error):
+                seconds = inf
+            yield _gauge("tripstream_replica_seconds", "Age of the replica; +Inf where it cannot be asked.", seconds)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

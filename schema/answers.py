@@ -94,7 +94,7 @@ def reply(request: Request, answer: Fresh, asked: Format | None = None, name: st
     headers = {
         "etag": tag,
         "cache-control": f"private, max-age={SECONDS_MOVING if answer.is_moving else SECONDS_STILL}",
-        "vary": "accept, authorization, x-read-key, apikey",
+        "vary": "accept, authorization, x-read-key, apikey, x-site-id",
         "x-is-moving": str(answer.is_moving).lower(),
     }
     if isinstance(answer, Listed):

@@ -26,6 +26,8 @@ Pool = ConnectionPool[Connection]
 _AWAY = "Postgres cannot be reached: try again."
 _SECONDS_MAX = 3.0  # for a connection
 _POOLS_MAX = 4  # of a process: DATABASE_URL's and DATABASE_READ_URL's; tests have a database each
+# A server whose machine is gone says nothing: without these its connections wait for a quarter of an hour.
+_ALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
 _pools: dict[tuple[int, str], Pool] = {}
 _lock = threading.Lock()
 
@@ -72,14 +74,20 @@ def _begun(pool: Pool, begin: Callable[[Connection], T]) -> tuple[Connection, T]
 
 
 def _taken(pool: Pool) -> Connection:
+    failed = _failed(pool)
     try:
         return pool.getconn(_SECONDS_MAX)
     except PoolTimeout:
-        found = pool.get_stats()
-    if found["pool_size"] >= pool.max_size and not found.get("connections_errors"):
+        is_away = _failed(pool) > failed  # meanwhile: that it was away once says nothing
+    if not is_away and pool.get_stats()["pool_size"] >= pool.max_size:
         message = f"All {pool.max_size} connections for questions are in use: ask again."
         raise Busy(message) from None
     raise StorageError(_AWAY, retry_after_seconds=2)
+
+
+def _failed(pool: Pool) -> int:
+    """How many times Postgres could not be reached, ever."""
+    return pool.get_stats().get("connections_errors", 0)
 
 
 def _of(url: str, connections_max: int, configure: Callable[[Connection], None]) -> Pool:
@@ -89,7 +97,7 @@ def _of(url: str, connections_max: int, configure: Callable[[Connection], None])
             pool = ConnectionPool(
                 url,
                 # Not prepared: a plan for one site would be kept for another, a hundred times its size.
-                kwargs={"connect_timeout": 5, "prepare_threshold": None},
+                kwargs={"connect_timeout": 5, "prepare_threshold": None} | _ALIVE,
                 min_size=0,
                 max_size=connections_max,
                 configure=configure,

@@ -118,7 +118,7 @@ def right(connection: db.Connection, key: str) -> Right | None:
 
 def living(connection: db.Connection, hashes: Collection[bytes]) -> set[bytes]:
     """Those of the keys that still may read, all given as their hashes."""
-    return {row[0] for row in connection.execute(load("sites")["living"], {"key_hashes": list(hashes)})}
+    return {row[0] for row in connection.execute(load("scopes")["living"], {"key_hashes": list(hashes)})}
 
 
 def listed(connection: db.Connection) -> list[dict[str, Any]]:

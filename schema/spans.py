@@ -19,6 +19,9 @@ from schema.sql import load
 DAYS_MAX = 3660
 FIRST, LAST = date(1970, 1, 1), date(9900, 12, 31)  # what a span adds or takes away stays a date
 _SQL = load("spans")
+SiteId = Annotated[
+    str | None, Field(max_length=200, description="Whose figures, where an owner has pages in several sites.")
+]
 
 
 class SpanQuery(BaseModel):
@@ -32,6 +35,7 @@ class SpanQuery(BaseModel):
     days: Annotated[
         int | None, Field(ge=1, le=DAYS_MAX, description="How many days, up to `end`, or from `start` on.")
     ] = None
+    site_id: SiteId = None
     format: Annotated[
         Literal["json", "csv"] | None, Field(description="csv, which Accept: text/csv asks for as well, or json.")
     ] = None

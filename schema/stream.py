@@ -66,7 +66,11 @@ def connect(url: str, seconds_max: float = 10.0) -> Redis:
     from redis.retry import Retry
 
     return Redis.from_url(
-        url, socket_timeout=seconds_max, socket_connect_timeout=5.0, retry=Retry(NoBackoff(), 0), protocol=2
+        url,
+        socket_timeout=seconds_max,
+        socket_connect_timeout=min(seconds_max, 5.0),
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
     )
 
 

@@ -15,6 +15,10 @@ SELECT set_config('role', %(role)s, true),
 -- Site and role of a live key.
 SELECT site_id, role FROM key_right(%(key_hash)s)
 
+-- name: living
+-- Those of the keys that live and may read.
+SELECT key_hash FROM unnest(%(key_hashes)s::bytea[]) AS asked (key_hash), key_right(key_hash) WHERE role <> 'write'
+
 -- name: owned_sites
 -- The sites in which a person owns pages.
 SELECT site_id FROM owned_sites(%(auth_user_id)s)

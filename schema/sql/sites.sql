@@ -63,11 +63,6 @@ UPDATE site_keys SET revoked_at = least(revoked_at, now())
 WHERE site_id = %(site_id)s AND key_id = %(key_id)s
 RETURNING key_id
 
--- name: living
--- Those of the keys that live and may read.
-SELECT key_hash FROM site_keys
-WHERE key_hash = ANY(%(key_hashes)s) AND coalesce(ends_at > now(), true) AND role <> 'write'
-
 -- name: list_sites
 -- Sites with what they have been sent so far.
 SELECT site_id, name, time_zone, origins, open_to, strict,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ingest.app import Ingest
@@ -121,6 +124,13 @@ def key_of(settings: Settings, site_id: str, role: str = "read") -> str:
             site = {"name": "", "time_zone": "UTC", "origins": [], "open_to": "nobody", "strict": False}
             sites.add_site(connection, {"site_id": site_id} | site)
         return sites.add_key(connection, site_id, role)
+
+
+@contextmanager
+def hanging() -> Iterator[str]:
+    """The URL of a Redis that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
+        yield f"redis://127.0.0.1:{silent.getsockname()[1]}"
 
 
 def bearer(key: str) -> dict[str, str]:

@@ -40,7 +40,8 @@ def of_processes() -> list[Metric]:
 def test_every_rule_asks_for_figures_that_there_are(pipe: Pipeline) -> None:
     pipe.send()
     pipe.roll_up()
-    families = [*Figures(pipe.settings).collect(), *of_processes()]
+    with_replica = pipe.settings.model_copy(update={"database_read_url": pipe.settings.database_url})
+    families = [*Figures(with_replica).collect(), *of_processes()]
     there = {family.name + ("_total" if family.type == "counter" else "") for family in families} | {"up"}
     asked = {rule["alert"]: names(rule) for rule in RULES}
     assert all(asked.values())

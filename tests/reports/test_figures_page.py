@@ -13,7 +13,7 @@ from tests.workers.pipeline import Pipeline
 
 PAGE = (Path(__file__).parents[2] / "docs/figures.md").read_text()
 ORIGIN = "http://127.0.0.1:8000"
-EVERYWHERE = {"start", "end", "days", "format", "order", "limit", "offset"}  # said once, of all
+EVERYWHERE = {"start", "end", "days", "site_id", "format", "order", "limit", "offset"}  # said once, of all
 
 
 def curls() -> list[tuple[str, dict[str, str]]]:

@@ -16,7 +16,7 @@ from schema.hosting import ENDING
 from schema.settings import Settings
 from tests.ingest.serving import Server, serving
 from tests.make import MINUTE
-from tests.reports.listening import AWAITED_SECONDS, LOCAL, TICKET, Ear, ears, happen, live_of
+from tests.reports.listening import AWAITED_SECONDS, LOCAL, TICKET, Ear, bearer, ears, hanging, happen, key_of, live_of
 from tests.workers.pipeline import Pipeline
 
 
@@ -194,6 +194,20 @@ def test_more_listeners_than_there_may_be_are_sent_away(server: Server) -> None:
     server.run(listening())
 
 
+def test_of_many_who_come_at_once_no_more_are_let_in(settings: Settings) -> None:
+    with serving(settings.model_copy(update={"live_listeners_max": 5})) as server:
+        key = key_of(settings, "default")
+
+        async def listening() -> None:
+            all_ = [Ear(server.app, **bearer(key)) for _ in range(40)]
+            found = [await ear.status() for ear in all_]
+            assert (found.count(200), found.count(503), len(live_of(server).listeners)) == (5, 35, 5)
+            for ear in all_:
+                await ear.hang_up()
+
+        server.run(listening())
+
+
 def test_streams_end_when_the_server_does(server: Server) -> None:
     """As our server calls what the lifespan's state names."""
 
@@ -216,3 +230,19 @@ def test_without_redis_it_is_said(settings: Settings) -> None:
         for method, path in (("GET", "/api/stats/realtime"), ("POST", TICKET), ("GET", "/api/live?ticket=x")):
             answer = running.request(method, path, headers=LOCAL)
             assert (answer.status_code, answer.json()["code"]) == (503, "storage"), path
+
+
+def test_a_redis_that_hangs_is_waited_for_once_and_not_by_one_after_the_other(settings: Settings) -> None:
+    with hanging() as url:
+        more = {"redis_url": url, "stream_redis_url": settings.redis_url, "redis_seconds_max": 0.5}
+        with serving(settings.model_copy(update=more)) as server:
+
+            async def asked() -> tuple[set[int], float]:
+                async with server.client() as client:
+                    began = time.monotonic()
+                    asking = (client.get("/api/stats/realtime", headers=LOCAL, timeout=60) for _ in range(20))
+                    answers = await asyncio.gather(*asking)
+                    return {one.status_code for one in answers}, time.monotonic() - began
+
+            statuses, took = server.run(asked())
+            assert statuses == {503} and took < 3

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from reports import tickets
@@ -15,11 +17,37 @@ from tests.ingest.serving import Server, serving
 from tests.reports.listening import AWAITED_SECONDS, LOCAL, TICKET, Ear, bearer, ears, happen, key_of, live_of
 from tests.workers.pipeline import Pipeline
 
+CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+
 
 @pytest.fixture
 def server(settings: Settings) -> Iterator[Server]:
     with serving(settings) as running:
         yield running
+
+
+def test_a_hundred_tickets_that_come_back_at_once_cost_postgres_no_more_than_the_pool(server: Server) -> None:
+    """As after a restart: each asked whether its key lives with a connection of its own, forty at once."""
+    key = key_of(server.settings, "shop")
+    secret = server.request("POST", TICKET, headers=bearer(key)).json()["ticket"]
+    at_most = server.settings.read_connections_max
+
+    async def listening() -> int:
+        with psycopg.connect(server.settings.database_url) as owner:
+            before = count = owner.execute(CONNECTIONS).fetchall()[0][0]  # the catalogue's, say
+            owner.execute("LOCK site_keys")  # so that whoever asks stays
+            all_ = [Ear(server.app, f"ticket={secret}") for _ in range(100)]
+            deadline = time.monotonic() + 1
+            while time.monotonic() < deadline and count <= before + at_most:
+                await asyncio.sleep(0.01)
+                owner.execute("SELECT pg_stat_clear_snapshot()")
+                count = owner.execute(CONNECTIONS).fetchall()[0][0]
+        assert {await ear.status() for ear in all_} == {200}
+        for ear in all_:
+            await ear.hang_up()
+        return int(count - before)
+
+    assert server.run(listening()) <= at_most
 
 
 def test_a_ticket_stands_for_its_key_and_its_site(server: Server, pipe: Pipeline) -> None:

@@ -93,7 +93,7 @@ def test_a_reader_sees_one_moment_unless_it_asks_to_see_each(settings: Settings)
             assert connection.execute(count).fetchall() == [(1,)]
             writer.execute("DELETE FROM daily_stats WHERE site_id = 'a'")
             assert connection.execute(count).fetchall() == [(expected,)]
-            writer.execute("INSERT INTO daily_stats VALUES ('a', '2026-01-02', 1, 1, '{}')")
+            writer.execute("INSERT INTO daily_stats VALUES ('a', '2026-01-02', 1, 1, '{}', '')")
 
 
 def test_when_all_connections_are_in_use_it_says_so(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

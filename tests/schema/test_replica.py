@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from prometheus_client.core import CollectorRegistry
 from reports.metrics import Pipeline
 from schema import db, pools, rights, sites
 from schema.db import Scope
-from schema.errors import StorageError
+from schema.errors import Busy, StorageError
 from schema.settings import Settings
 from tests.conftest import Servers
 from tests.schema.test_sites import site
@@ -77,7 +78,7 @@ def test_postgres_that_was_away_and_a_replica_that_falls_behind_and_catches_up(
     with psycopg.connect(settings.database_url, autocommit=True) as owner:
         sites.add_site(owner, site())
         key = sites.add_key(owner, "shop", "read")
-        owner.execute("INSERT INTO daily_stats VALUES ('shop', '2026-01-01', 1, 1, '{}')")
+        owner.execute("INSERT INTO daily_stats VALUES ('shop', '2026-01-01', 1, 1, '{}', '')")
     assert (views(settings), age(settings)) == ([1], None)
     servers.postgres.stop(immediate=True)
     for _ in range(2):
@@ -85,6 +86,9 @@ def test_postgres_that_was_away_and_a_replica_that_falls_behind_and_catches_up(
             views(settings)
     servers.postgres.start()
     assert views(settings) == [1]
+    with ExitStack() as in_use, pytest.raises(Busy, match="connections for questions are in use"):  # not: it is away
+        for _ in range(settings.read_connections_max + 1):
+            in_use.enter_context(db.reading(settings, Scope("shop")))
 
     replica = replica_of(servers.postgres, own_state())
     try:
@@ -116,5 +120,6 @@ def test_postgres_that_was_away_and_a_replica_that_falls_behind_and_catches_up(
                 connection.execute("CREATE TEMP TABLE mine ()")
     finally:
         replica.stop(immediate=True)
+    assert age(both) == float("inf")
     with pytest.raises(StorageError, match="Postgres cannot be reached"):
         views(both)

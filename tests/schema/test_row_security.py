@@ -24,7 +24,7 @@ OF_NOBODY = {
     "user_agents",
 }
 POLICIES = "SELECT polroles::regrole[]::text, polcmd FROM pg_policy WHERE polrelid = %s::regclass ORDER BY 1"
-SHARED_BY_OWNERS = {"sites", "texts", "dirty_hours", "dirty_days"}
+SHARED_BY_OWNERS = {"sites", "site_zones", "texts", "dirty_hours", "dirty_days"}
 ROWS = (("a", "a1"), ("a", "a2"), ("b", "a1"), ("b", "b1"))
 VALUES = {
     "text": "x", "jsonb": "{}", "json": "{}", "boolean": "false", "event_category": "interaction",

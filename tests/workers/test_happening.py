@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
 from typing import Any
 
 from redis import Redis
 
-from schema import realtime
+from schema import realtime, stream
 from schema.event import Batch, Event, now
 from schema.realtime import SLOT_US, Happened, Now
 from schema.settings import Settings
 from tests.conftest import Servers
 from tests.make import HOUR, MINUTE, SECOND, T0, batch, canonical, uid
+from tests.reports.listening import hanging
 from tests.workers.pipeline import ROBOT, Pipeline, pipeline
 from tripstream.embedded_valkey import Valkey
+from workers.drain import Drain
 from workers.happening import gather
 from workers.resolve import Agent, Dictionaries, Staged
 
@@ -156,3 +159,20 @@ def test_a_redis_that_refuses_live_figures_costs_no_event(pipe: Pipeline) -> Non
     pipe.redis.set("rt:latest:default", "not a list")
     pipe.send(canonical(occurred_at=now()))
     assert pipe.value("SELECT count(*) FROM events") == 1
+
+
+def test_a_redis_that_hangs_costs_the_drain_a_second_in_a_while(settings: Settings) -> None:
+    with hanging() as url:
+        apart = settings.model_copy(update={"redis_url": url, "stream_redis_url": settings.redis_url})
+        with pipeline(apart) as pipe:
+            drain, began = Drain(pipe.connection, pipe.redis, 0, apart), time.monotonic()
+            for n in range(5):
+                pipe.accept(batch(canonical(n, occurred_at=now()), n=n))
+                assert drain.run_once() == 1
+            assert time.monotonic() - began < 4
+            assert pipe.value("SELECT count(*) FROM events") == 5
+
+
+def test_a_redis_whose_machine_is_gone_is_waited_for_no_longer() -> None:
+    """A connection is not refused then: five seconds of each fifteen."""
+    assert stream.connect("redis://h", 1.0).connection_pool.connection_kwargs["socket_connect_timeout"] == 1.0

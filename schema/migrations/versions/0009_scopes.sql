@@ -21,7 +21,7 @@ DECLARE
     of_person text := $q$auth_user_id = NULLIF(current_setting('app.auth_user_id', true), '')$q$;
     has_codes boolean := EXISTS (SELECT FROM pg_attribute WHERE attrelid = which AND attname = 'owner_code' AND NOT attisdropped);
     is_entries boolean := which = 'site_owners'::regclass;
-    is_shared boolean := which = ANY ('{sites,texts,dirty_hours,dirty_days}'::regclass[]);
+    is_shared boolean := which = ANY ('{sites,site_zones,texts,dirty_hours,dirty_days}'::regclass[]);
     own text := CASE
         WHEN is_shared THEN of_site
         WHEN is_entries THEN format('%s AND %s', of_site, of_person)
