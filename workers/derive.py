@@ -203,7 +203,7 @@ def _unlike(stored: dict[str, object] | None, recomputed: dict[str, object] | No
     if stored is None or recomputed is None:
         return "is missing" if stored is None else "should not be there"
     unlike = [
-        f"{k}: the sketch differs" if str(v).startswith("\\x") else f"{k} is {v}, should be {recomputed[k]}"
+        f"{k}: the bytes differ" if str(v).startswith("\\x") else f"{k} is {v}, should be {recomputed[k]}"
         for k, v in stored.items()
         if v != recomputed[k]
     ]

@@ -144,7 +144,8 @@ SELECT count(*) AS sessions, count(*) FILTER (WHERE is_bounce) AS bounces, sum(v
 FROM visits HAVING count(*) > 0
 
 -- name: dimensions
--- Every value of every dimension; words are looked up last. A session is counted once a value.
+-- Every value of every dimension; words are looked up last. A session is counted once a value. In the index's order:
+-- so they lie side by side, and a dimension is read in a tenth of the pages.
 WITH hosts AS MATERIALIZED (
     SELECT text_id, host_of(text) AS host
     FROM (SELECT referrer_id AS text_id FROM day_visits UNION SELECT page_id FROM day_visits) AS addresses
@@ -198,3 +199,4 @@ WITH hosts AS MATERIALIZED (
     GROUP BY 1, 2
 )
 SELECT dimension, value, events::bigint, views::bigint AS page_views, sessions FROM found WHERE value IS NOT NULL
+ORDER BY dimension, md5(value)::uuid

@@ -6,15 +6,16 @@ SELECT name FROM unnest(%(types)s::text[]) AS name
 WHERE NOT EXISTS (SELECT FROM event_types WHERE event_type = name) ORDER BY name
 
 -- name: types
--- Events per type, over all days.
-SELECT event_type, sum(events)::bigint AS events
+-- Events per type, over all days from some day on, and over those before it.
+SELECT event_type, coalesce(sum(events) FILTER (WHERE date >= %(since)s), 0)::bigint AS events,
+    coalesce(sum(events) FILTER (WHERE date < %(since)s), 0)::bigint AS before
 FROM daily_events JOIN event_types USING (event_type_id)
 WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
 GROUP BY event_type
 
 -- name: visitors
 -- The sketches of everybody, one a day.
-SELECT visitors FROM daily_stats WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
+SELECT date, visitors FROM daily_stats WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
 
 -- name: sessions
 -- What sessions were, a row a day.
