@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from reports import sessions, visitors
 from reports.sessions import Sessions, ratio
-from schema import spans
 from schema.answers import Figures, SpanAnswer
 from schema.db import Connection
 from schema.spans import Span
@@ -64,17 +65,28 @@ class Overview(SpanAnswer):
 
 def overview(connection: Connection, span: Span) -> Overview:
     """The whole page."""
-    current, previous = totals(connection, span), totals(connection, spans.before(connection, span))
+    both = span._replace(start=span.start - timedelta(days=span.days))  # of which only the days are asked
+    asked = both.bounds | {"since": span.start}
+    types = connection.execute(_SQL["types"], asked).fetchall()
+    days = sessions.read(connection, both)
+    seen = connection.execute(_SQL["visitors"], asked, binary=True).fetchall()
+    current, previous = (
+        _totals(
+            {name: events[place] for name, *events in types},
+            [day for day in days if (day.date >= span.start) is is_current],
+            [sketch for date, sketch in seen if (date >= span.start) is is_current],
+        )
+        for place, is_current in enumerate((True, False))
+    )
     changes = {name: _change(getattr(current, name), getattr(previous, name)) for name in Change.model_fields}
     return Overview(**span.head, current=current, previous=previous, change=Change(**changes))
 
 
-def totals(connection: Connection, span: Span) -> Totals:
-    """One span's figures."""
-    events: dict[str, int] = dict(connection.execute(_SQL["types"], span.bounds).fetchall())
+def _totals(events: dict[str, int], days: list[sessions.Row], seen: list[bytes]) -> Totals:
+    """One span's figures: what there was of each type, its days, and the sketches of who came."""
     return Totals(
-        **dict(sessions.of(sessions.read(connection, span))),
-        visitors=visitors.count(connection, span),
+        **dict(sessions.of(days)),
+        visitors=visitors.about(seen),
         events=sum(events.values()),
         **{name: sum(events.get(one, 0) for one in types) for name, types in _COUNTED.items()},
     )

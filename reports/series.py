@@ -114,5 +114,5 @@ def _point(bucket: Bucket, kind: str | None, rows: list[Row]) -> Point:
         type=kind,
         events=sum(row.events for row in rows),
         sessions=None if untold else sum(one or 0 for one in sessions),
-        visitors=visitors.estimate([row.visitors for row in rows]).visitors,
+        visitors=visitors.about([row.visitors for row in rows]),
     )

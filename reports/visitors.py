@@ -57,7 +57,7 @@ def visitors(connection: Connection, span: Span, types: Types = None) -> Visitor
     """The whole span's."""
     refuse_unknown(connection, types)
     if types is None:
-        found = [one for (one,) in connection.execute(_SQL["visitors"], span.bounds, binary=True)]
+        found = [one for _, one in connection.execute(_SQL["visitors"], span.bounds, binary=True)]
     else:
         rows = connection.execute(_SQL["days_of_types"], {**span.bounds, "types": types}, binary=True)
         found = [row[5] for row in rows]
@@ -75,16 +75,18 @@ def by_type(connection: Connection, span: Span, types: Types = None) -> TypesTot
             type=name,
             events=sum(row[3] for row in days),
             sessions=sum(row[4] for row in days),
-            visitors=estimate([row[5] for row in days]).visitors,
+            visitors=about([row[5] for row in days]),
         )
         for name, days in found.items()
     ]
     return TypesTotals(**span.head, rows=sorted(rows, key=lambda row: (-row.events, row.type)))
 
 
-def count(connection: Connection, span: Span) -> int:
-    """Whoever sent any event."""
-    return estimate([one for (one,) in connection.execute(_SQL["visitors"], span.bounds, binary=True)]).visitors
+def about(sketches: Sequence[bytes]) -> int:
+    """Those of all sketches together, without bounds: of a month's hours these took longer than all else."""
+    if not sketches:
+        return 0
+    return round(sketch.estimate(sketches[0] if len(sketches) == 1 else sketch.merge(sketches)))
 
 
 def estimate(sketches: Sequence[bytes]) -> Estimate:

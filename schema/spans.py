@@ -96,13 +96,6 @@ def of(connection: Connection, site_id: str, query: SpanQuery, at: datetime) -> 
     return between(connection, site_id, found, *days_of(query, found.today))
 
 
-def before(connection: Connection, span: Span) -> Span:
-    """As many days as the span has, those right before it."""
-    end = span.start - timedelta(days=1)
-    start = span.start - timedelta(days=span.days)
-    return between(connection, span.site_id, Site(span.time_zone, span.today, span.as_of), start, end)
-
-
 def between(connection: Connection, site_id: str, site: Site, start: date, end: date) -> Span:
     """The span of these days."""
     asked = {"site_id": site_id, "start": start, "end": end, "as_of": site.as_of}

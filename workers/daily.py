@@ -72,8 +72,10 @@ DAILY = (
     Daily(
         "daily_trips",
         "trips",
-        ("trip_id",),
+        (),
         (
+            "trips",
+            "trip_ids",
             "impressions",
             "clicks",
             "saves",

@@ -74,6 +74,7 @@ DERIVED = (
         ),
     ),
     Derived("rollup_hourly", ("site_id", "hour", "event_type_id"), _FIGURES),
+    Derived("hourly_stats", ("site_id", "hour"), ("events", "visitors")),
     Derived("daily_events", ("site_id", "date", "event_type_id"), _FIGURES),
     *(Derived(one.table, ("site_id", "date", *one.key), one.figures) for one in daily.DAILY),
     Derived("weekly_events", ("site_id", "date", "event_type_id"), _FIGURES),
@@ -202,7 +203,7 @@ def _unlike(stored: dict[str, object] | None, recomputed: dict[str, object] | No
     if stored is None or recomputed is None:
         return "is missing" if stored is None else "should not be there"
     unlike = [
-        f"{k}: the sketch differs" if str(v).startswith("\\x") else f"{k} is {v}, should be {recomputed[k]}"
+        f"{k}: the bytes differ" if str(v).startswith("\\x") else f"{k} is {v}, should be {recomputed[k]}"
         for k, v in stored.items()
         if v != recomputed[k]
     ]

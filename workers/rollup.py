@@ -51,10 +51,17 @@ class Span(NamedTuple):
     add: str
 
 
-def _of_events(connection: Connection, bucket: Bucket) -> Iterator[dict[str, Any]]:
+def _of_events(connection: Connection, bucket: Bucket) -> list[dict[str, Any]]:
+    """An hour's figures per type; what they are together is written at once."""
+    types = []
     for event_type_id, events, sessions, visitors in connection.execute(_SQL["bucket"], bucket).fetchall():
         figures = {"event_type_id": event_type_id, "events": events, "sessions": sessions}
-        yield figures | {"visitors": sketch.of(visitors)}
+        types.append(figures | {"visitors": sketch.of(visitors)})
+    if types:
+        together: dict[str, Any] = {"events": sum(one["events"] for one in types)}
+        together["visitors"] = sketch.merge(one["visitors"] for one in types)
+        connection.execute(_SQL["add_whole_hour"], bucket | together)
+    return types
 
 
 HOURS = Family("claim_hours", "clear_hour", "add_hour", _of_events)

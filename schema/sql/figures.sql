@@ -6,15 +6,16 @@ SELECT name FROM unnest(%(types)s::text[]) AS name
 WHERE NOT EXISTS (SELECT FROM event_types WHERE event_type = name) ORDER BY name
 
 -- name: types
--- Events per type, over all days.
-SELECT event_type, sum(events)::bigint AS events
+-- Events per type, over all days from some day on, and over those before it.
+SELECT event_type, coalesce(sum(events) FILTER (WHERE date >= %(since)s), 0)::bigint AS events,
+    coalesce(sum(events) FILTER (WHERE date < %(since)s), 0)::bigint AS before
 FROM daily_events JOIN event_types USING (event_type_id)
 WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
 GROUP BY event_type
 
 -- name: visitors
 -- The sketches of everybody, one a day.
-SELECT visitors FROM daily_stats WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
+SELECT date, visitors FROM daily_stats WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
 
 -- name: sessions
 -- What sessions were, a row a day.
@@ -35,9 +36,9 @@ WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
   AND (%(types)s::text[] IS NULL OR event_type = ANY (%(types)s::text[]))
 
 -- name: hours
--- Every hour of all types together: what sessions they were in cannot be told apart, so there are none.
+-- Every hour of all types together: what sessions they were in is not counted.
 SELECT NULL AS date, hour AS at, NULL AS event_type, events, NULL AS sessions, visitors
-FROM rollup_hourly
+FROM hourly_stats
 WHERE site_id = %(site_id)s AND hour >= date_trunc('hour', %(starts)s, 'UTC') AND hour < %(ends)s
 
 -- name: hours_of_types
@@ -55,30 +56,14 @@ JOIN site_zones ON site_id = %(site_id)s AND hour >= site_zones.starts AND hour 
 ORDER BY at
 
 -- name: trips
--- Trips with at least so many impressions, in the order asked for, with the names that the catalogue has for them.
-WITH summed AS (
-    SELECT trip_id, sum(impressions)::bigint AS impressions, sum(clicks)::bigint AS clicks, sum(saves)::bigint AS saves,
-        sum(whatsapp_contacts)::bigint AS whatsapp_contacts, sum(phone_contacts)::bigint AS phone_contacts,
-        sum(booking_starts)::bigint AS booking_starts, sum(dwell_ms)::float8 / nullif(sum(dwells), 0) / 1000 AS dwell
-    FROM daily_trips WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
-    GROUP BY trip_id HAVING sum(impressions) >= %(impressions)s
-), rated AS (
-    SELECT *, whatsapp_contacts + phone_contacts AS contacts, clicks / nullif(impressions, 0)::float8 AS ctr,
-        saves / nullif(clicks, 0)::float8 AS save_rate,
-        (whatsapp_contacts + phone_contacts) / nullif(clicks, 0)::float8 AS contact_rate
-    FROM summed
-), ranked AS (
-    SELECT *, %(sign)s::int * CASE %(sort)s::text WHEN 'impressions' THEN impressions WHEN 'clicks' THEN clicks
-        WHEN 'ctr' THEN ctr WHEN 'saves' THEN saves WHEN 'saveRate' THEN save_rate WHEN 'contacts' THEN contacts
-        WHEN 'contactRate' THEN contact_rate WHEN 'bookingStarts' THEN booking_starts WHEN 'dwell' THEN dwell END AS rank
-    FROM rated
-), page AS (
-    SELECT *, count(*) OVER () AS total FROM ranked ORDER BY rank NULLS LAST, trip_id LIMIT %(limit)s OFFSET %(offset)s
-)
-SELECT trip_id, title_en, title_he, starts_on, impressions, clicks, ctr, saves, save_rate, whatsapp_contacts,
-    phone_contacts, contact_rate, booking_starts, dwell, total
-FROM page LEFT JOIN trip_occurrences ON occurrence_id = trip_id LEFT JOIN trip_templates USING (template_id)
-ORDER BY rank NULLS LAST, trip_id
+-- Days with the figures of their trips, packed.
+SELECT trips, trip_ids, impressions, clicks, saves, whatsapp_contacts, phone_contacts, booking_starts, dwell_ms, dwells
+FROM daily_trips WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
+
+-- name: titles
+-- What the catalogue says of some trips, where it has them.
+SELECT occurrence_id, title_en, title_he, starts_on
+FROM trip_occurrences LEFT JOIN trip_templates USING (template_id) WHERE occurrence_id = ANY (%(trip_ids)s::bigint[])
 
 -- name: owners
 -- Owner codes with their sums and every share code of theirs, in the order asked for.

@@ -54,6 +54,7 @@ ORDER BY event_type_id
 
 -- name: clear_hour
 -- A recomputed hour replaces what was there.
+WITH of_all_types AS (DELETE FROM hourly_stats WHERE site_id = %(site_id)s AND hour = %(bucket)s)
 DELETE FROM rollup_hourly WHERE site_id = %(site_id)s AND hour = %(bucket)s
 
 -- name: clear_day
@@ -68,6 +69,10 @@ DELETE FROM recommendation_daily WHERE site_id = %(site_id)s AND date = %(bucket
 -- One type's figures of one hour.
 INSERT INTO rollup_hourly (site_id, hour, event_type_id, events, sessions, visitors)
 VALUES (%(site_id)s, %(bucket)s, %(event_type_id)s, %(events)s, %(sessions)s, %(visitors)s)
+
+-- name: add_whole_hour
+-- The same of all types together.
+INSERT INTO hourly_stats (site_id, hour, events, visitors) VALUES (%(site_id)s, %(bucket)s, %(events)s, %(visitors)s)
 
 -- name: add_day
 -- One type's figures of one day.

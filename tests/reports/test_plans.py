@@ -25,7 +25,7 @@ PATHS = (
 RAW = ("events", "sessions", "users", "identities", "recommendation_requests", "readable_events", "readable_sessions")
 TABLES = (
     *("daily_stats", "daily_events", "daily_sessions", "daily_trips", "daily_dimensions", "daily_user_stats"),
-    *("daily_group_stats", "daily_click_targets", "daily_page_stats", "rollup_hourly"),
+    *("daily_group_stats", "daily_click_targets", "daily_page_stats", "rollup_hourly", "hourly_stats"),
 )
 SITES, COPIES = 40, 20
 Asked = dict[str, Any]
@@ -39,7 +39,7 @@ def fill(pipe: Pipeline) -> None:
         " {1}, {2} - 2 * copy * {3}))).* FROM {0} AS t, generate_series(1, %s) AS site, generate_series(1, %s) AS copy"
     )
     for table in TABLES:
-        when, step = ("hour", sql.SQL("interval '1 day'")) if table == "rollup_hourly" else ("date", sql.Literal(1))
+        when, step = ("hour", sql.SQL("interval '1 day'")) if "hour" in table else ("date", sql.Literal(1))
         query = sql.SQL(copies).format(sql.Identifier(table), sql.Literal(when), sql.Identifier(when), step)
         pipe.connection.execute(query, (SITES, COPIES))
     with db.connect(pipe.settings, "owner") as owner:

@@ -150,7 +150,8 @@ def stored(pipe: Pipeline, site_id: str) -> dict[date, dict[str, Rows]]:
     found: defaultdict[date, dict[str, Rows]] = defaultdict(lambda: {one.table: set() for one in DAILY})
     for one in DAILY:
         with pipe.connection.cursor() as cursor:
-            cursor.execute(f"SELECT * FROM {one.table} WHERE site_id = %s", (site_id,))
+            table = "readable_daily_trips" if one.table == "daily_trips" else one.table
+            cursor.execute(f"SELECT * FROM {table} WHERE site_id = %s", (site_id,))
             names = [column.name for column in cursor.description or ()]
             for row in cursor:
                 day = row[names.index("date")]
