@@ -38,6 +38,7 @@ SESSION: LiteralString = (
     " set_config('idle_in_transaction_session_timeout', '60s', false), set_config('TimeZone', 'UTC', false),"
     " set_config('role', %s, false)"
 )
+_MISSING = "the role {} is missing: run `tripstream migrate` as Postgres' owner"
 _NO_ROLE = (psycopg.errors.InvalidParameterValue, psycopg.errors.InsufficientPrivilege)
 _FOREVER = 1e12
 
@@ -103,7 +104,7 @@ def _scoped(
         try:
             *_, seconds = connection.execute(load("scopes")["begin"], values).fetchall()[0]
         except _NO_ROLE as error:
-            raise _missing(role) from error
+            raise StorageError(_MISSING.format(role)) from error
         return float(seconds)
 
     url = checked_url(settings, name)
@@ -156,13 +157,9 @@ def _prepare(connection: Connection, role: Role, statement_seconds_max: int) -> 
     try:
         connection.execute(SESSION, (f"{statement_seconds_max}s", "none" if role == "owner" else role))
     except _NO_ROLE as error:
-        raise _missing(role) from error
+        raise StorageError(_MISSING.format(role)) from error
     except psycopg.Error as error:
         raise StorageError(f"Postgres cannot be reached: {first_line(error)}") from error
-
-
-def _missing(role: str) -> StorageError:
-    return StorageError(f"the role {role} is missing: run `tripstream migrate` as Postgres' owner")
 
 
 def first_line(error: BaseException | None) -> str:

@@ -76,10 +76,6 @@ class Day(NamedTuple):
         return {value: views for (name, value), (views, _) in self.dimensions.items() if name == "path"}
 
 
-class _Bad(ValueError):
-    """What is wrong with a row."""
-
-
 def read(path: Path) -> list[Day]:
     """Every day of the export, in order. Raises BadRows, or ConfigError for a file that is no such export."""
     problems: list[tuple[int, str]] = []
@@ -122,29 +118,29 @@ def _rows(table: str, text: str, problems: list[tuple[int, str]]) -> Iterator[tu
             try:
                 on = _checked(row)
                 if table == _VISITORS and on in days:
-                    raise _Bad(f"{on} is there twice")
+                    raise ValueError(f"{on} is there twice")
                 days.add(on)
                 yield on, row
-            except _Bad as error:
+            except ValueError as error:
                 problems.append((rows.line_num, f"imported_{table}: {error}"))
     except csv.Error as error:
         problems.append((rows.line_num + 1, f"imported_{table}: cannot be read: {error}"))
 
 
 def _checked(row: Mapping[str | None, str | None]) -> date:
-    """The row's day. Raises _Bad."""
+    """The row's day. Raises ValueError."""
     if None in row or None in row.values():
-        raise _Bad("it has another number of fields than the header")
+        raise ValueError("it has another number of fields than the header")
     for name in ("visitors", "pageviews", "visits", "bounces", "visit_duration", "entrances", "events"):
         said = row.get(name)
         if said and not (re.fullmatch(r"\d{1,13}", said, re.ASCII) and int(said) <= _COUNT_MAX):
-            raise _Bad(f"{name} is no whole number from 0: {said[:50]!r}")
+            raise ValueError(f"{name} is no whole number from 0: {said[:50]!r}")
     if any("\0" in (value or "") for value in row.values()):
-        raise _Bad("it holds the character U+0000")
+        raise ValueError("it holds the character U+0000")
     try:
         return date.fromisoformat(row.get("date") or "")
     except ValueError:
-        raise _Bad(f"date is no day like 2024-01-31: {str(row.get('date'))[:50]!r}") from None
+        raise ValueError(f"date is no day like 2024-01-31: {str(row.get('date'))[:50]!r}") from None
 
 
 def _own_events(rows: Iterable[tuple[date, Row]]) -> defaultdict[date, dict[str, tuple[int, int]]]:

@@ -44,10 +44,6 @@ class Read(NamedTuple):
     country: str | None
 
 
-class _Bad(ValueError):
-    """What is wrong with a row."""
-
-
 def read(path: Path, site_id: str, now: int) -> Iterator[Read]:
     """Every row of the file, in its order. Raises BadRows at the end, once all of them were looked at, or ConfigError
     for a file that cannot be read at all."""
@@ -60,7 +56,7 @@ def read(path: Path, site_id: str, now: int) -> Iterator[Read]:
             for row in rows:
                 try:
                     yield _read(row, site_id, now)
-                except _Bad as error:
+                except ValueError as error:
                     problems.append((rows.line_num, str(error)))
                     if len(problems) >= _PROBLEMS_MAX:
                         break
@@ -88,12 +84,12 @@ def _opened(path: Path) -> Iterator[TextIO]:
 
 
 def _read(row: dict[str, str | None], site_id: str, now: int) -> Read:
-    """One row. Raises _Bad."""
+    """One row. Raises ValueError."""
     if None in row or None in row.values():
-        raise _Bad("it has another number of fields than the header")
+        raise ValueError("it has another number of fields than the header")
     said = {name: value for name, value in row.items() if value and value != "\\N"}
     if any("\0" in value for value in said.values()):
-        raise _Bad("it holds the character U+0000")
+        raise ValueError("it holds the character U+0000")
     visitor, visit = _needed(said, "session_id"), said.get("visit_id") or _needed(said, "session_id")
     at = _moment(_needed(said, "created_at"), now)
     kind = _type(said)
@@ -127,10 +123,10 @@ def _type(said: dict[str, str]) -> str:
     if kind == _PAGE_VIEW:
         return "page_view"
     if kind != _CUSTOM:
-        raise _Bad(f"event_type is {kind!r}: 1 (a page view) and 2 (an event of the site's own) can be imported")
+        raise ValueError(f"event_type is {kind!r}: 1 (a page view) and 2 (an event of the site's own) can be imported")
     name = _needed(said, "event_name").strip()
     if not name or len(name) > _TYPE_MAX:
-        raise _Bad(f"event_name has to have 1 to {_TYPE_MAX} characters")
+        raise ValueError(f"event_name has to have 1 to {_TYPE_MAX} characters")
     return name
 
 
@@ -138,24 +134,24 @@ def _moment(text: str, now: int) -> int:
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise _Bad(f"created_at is no time like 2024-01-31 10:20:30: {text[:50]!r}") from None
+        raise ValueError(f"created_at is no time like 2024-01-31 10:20:30: {text[:50]!r}") from None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     micros = (at - _EPOCH) // timedelta(microseconds=1)
     if at < _EARLIEST or micros > now:
-        raise _Bad(f"created_at lies before {_EARLIEST:%Y} or in the future: {text}")
+        raise ValueError(f"created_at lies before {_EARLIEST:%Y} or in the future: {text}")
     return micros
 
 
 def _needed(said: dict[str, str], name: str) -> str:
     if not (value := said.get(name)):
-        raise _Bad(f"{name} is empty")
+        raise ValueError(f"{name} is empty")
     return value
 
 
 def _at_most(said: dict[str, str], name: str, length: int) -> str | None:
     value = said.get(name)
     if value is not None and len(value) > length:
-        raise _Bad(f"{name} has {len(value)} characters; {length} can be kept")
+        raise ValueError(f"{name} has {len(value)} characters; {length} can be kept")
     return value
 
 
