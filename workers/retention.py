@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 from time import monotonic
@@ -22,7 +22,7 @@ from psycopg.rows import dict_row
 
 from schema import db
 from schema.db import Connection
-from schema.errors import ConfigError, StorageError
+from schema.errors import Busy, ConfigError, StorageError
 from schema.settings import Settings
 from schema.sql import load
 from workers import archive, folding, months, old_receipts, rollup
@@ -73,10 +73,11 @@ class Gone(NamedTuple):
 
 
 def chore(settings: Settings) -> None:
-    """The clock's: bounded."""
+    """The clock's: bounded. Where somebody else is at it, there is nothing to do."""
     until = monotonic() + _CHORE_SECONDS_MAX
     directory = Path(settings.archive) if settings.archive else None
-    run(settings, datetime.now(UTC), directory=directory, deadline=lambda: monotonic() >= until)
+    with suppress(Busy):
+        run(settings, datetime.now(UTC), directory=directory, deadline=lambda: monotonic() >= until)
 
 
 def look(settings: Settings, at: datetime) -> tuple[list[Gone], list[Floor]]:
@@ -234,7 +235,7 @@ def _is_open(connection: Connection) -> bool:
 def _alone(connection: Connection) -> Iterator[None]:
     had = connection.execute("SELECT pg_try_advisory_lock(hashtext('tripstream.retention'))").fetchall()
     if not had[0][0]:
-        raise StorageError("another retention is under way: wait for it to end")
+        raise Busy("another retention is under way: wait for it to end")
     try:
         yield
     finally:
