@@ -190,11 +190,15 @@ def test_data_of_the_first_version_survives_every_later_one(empty_database: Make
         carry(new, first, tables)
         first.commit()
         migrate.upgrade(old)
-        days = "SELECT DISTINCT site_id, date FROM {} ORDER BY 1, 2"  # the migration asks for their new figures
-        assert (
-            first.execute(days.format("dirty_days")).fetchall() == first.execute(days.format("daily_events")).fetchall()
-        )
-        del tables["dirty_days"]
+        for marks, rolled_up, when in (
+            ("dirty_days", "daily_events", "date"),
+            ("dirty_hours", "rollup_hourly", "hour"),
+        ):
+            query = (
+                f"SELECT DISTINCT site_id, {when} FROM {{}} ORDER BY 1, 2"  # the migration asks for their new figures
+            )
+            assert first.execute(query.format(marks)).fetchall() == first.execute(query.format(rolled_up)).fetchall()
+            del tables[marks]
         assert {t: table_rows(new, t, c) for t, c in tables.items()} == {
             t: table_rows(first, t, c) for t, c in tables.items()
         }

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from schema import db, migrate
+from schema import db, migrate, stream
 from schema.settings import Settings
 from tests.conftest import Servers
 from tests.make import canonical
@@ -21,7 +21,9 @@ ROLES = "tripstream_writer, tripstream_reader, tripstream_owner_reader, tripstre
 
 @pytest.fixture
 def plain(servers: Servers) -> Iterator[Settings]:
-    """Settings for an empty database of such an owner."""
+    """Settings for an empty database of such an owner, and an empty Valkey."""
+    with stream.connect(servers.valkey.url()) as redis:
+        redis.flushall()
     with psycopg.connect(servers.postgres.url("postgres"), autocommit=True) as connection:
         connection.execute("CREATE ROLE plain LOGIN CREATEROLE")
         connection.execute(f"GRANT {ROLES} TO plain")
