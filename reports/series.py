@@ -93,7 +93,7 @@ def series(connection: Connection, span: Span, query: SeriesQuery) -> Series:
     asked = {**span.bounds, "types": query.type}
     found: defaultdict[tuple[date | datetime | None, str | None], list[Row]] = defaultdict(list)
     name = _TABLES[hourly, query.type is not None]
-    for row in map(Row._make, connection.execute(_SQL[name], asked, binary=True)):
+    for row in map(Row._make, connection.execute(_SQL[name], asked, binary=True).fetchall()):
         first = max(begins(row.date), span.start) if row.date else row.at
         found[first, row.type].append(row)
     buckets = _hours(connection, asked) if hourly else [Bucket(day) for day in first_days(span, begins)]
@@ -103,7 +103,7 @@ def series(connection: Connection, span: Span, query: SeriesQuery) -> Series:
 
 
 def _hours(connection: Connection, asked: dict[str, Any]) -> Iterator[Bucket]:
-    return map(Bucket._make, connection.execute(_SQL["hours_between"], asked))
+    return map(Bucket._make, connection.execute(_SQL["hours_between"], asked, binary=True).fetchall())
 
 
 def _point(bucket: Bucket, kind: str | None, rows: list[Row]) -> Point:

@@ -4,7 +4,6 @@ daily_trips. Out: a page of trips, sorted by any figure.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -62,44 +61,58 @@ class Trips(Listed):
 
 
 class Sums(NamedTuple):
-    """What happened to one trip, or, as columns, to each of many."""
+    """What happened to one trip."""
 
-    impressions: Any
-    clicks: Any
-    saves: Any
-    whatsapp_contacts: Any
-    phone_contacts: Any
-    booking_starts: Any
-    dwell_ms: Any
-    dwells: Any
+    impressions: int
+    clicks: int
+    saves: int
+    whatsapp_contacts: int
+    phone_contacts: int
+    booking_starts: int
+    dwell_ms: int
+    dwells: int
 
 
-# What a trip is sorted by: a figure, or one over another, which is null where the other is 0.
-_RANKS: dict[str, Callable[[Sums], Any]] = {
-    "impressions": lambda of: of.impressions,
-    "clicks": lambda of: of.clicks,
-    "ctr": lambda of: _over(of.clicks, of.impressions),
-    "saves": lambda of: of.saves,
-    "saveRate": lambda of: _over(of.saves, of.clicks),
-    "contacts": lambda of: of.whatsapp_contacts + of.phone_contacts,
-    "contactRate": lambda of: _over(of.whatsapp_contacts + of.phone_contacts, of.clicks),
-    "bookingStarts": lambda of: of.booking_starts,
-    "dwell": lambda of: _over(of.dwell_ms, of.dwells),
+_PLACES = {name: place for place, name in enumerate(Sums._fields, 2)}
+_CONTACTS = ("whatsapp_contacts", "phone_contacts")
+# What trips are sorted by: figures, or these over another, which is null where the other is 0.
+_RANKS: dict[str, tuple[tuple[str, ...], str | None]] = {
+    "impressions": (("impressions",), None),
+    "clicks": (("clicks",), None),
+    "ctr": (("clicks",), "impressions"),
+    "saves": (("saves",), None),
+    "saveRate": (("saves",), "clicks"),
+    "contacts": (_CONTACTS, None),
+    "contactRate": (_CONTACTS, "clicks"),
+    "bookingStarts": (("booking_starts",), None),
+    "dwell": (("dwell_ms",), "dwells"),
 }
 
 
 def trips(connection: Connection, span: Span, query: TripsQuery) -> Trips:
-    """The trips asked for."""
+    """The trips asked for. Of all of them is summed only what says which those are."""
     days = connection.execute(_SQL["trips"], span.bounds, binary=True).fetchall()
-    ids, figures = packed.summed(days, len(Sums._fields))
-    sums = Sums(*figures)
-    shown = np.flatnonzero(sums.impressions >= query.impressions)
-    rank = _RANKS[query.sort](Sums(*(figure[shown] for figure in sums))) * query.page["sign"]
-    page = shown[np.argsort(rank, kind="stable")[query.offset : query.offset + query.limit]]  # null, NaN, comes last
-    of_page = zip(ids[page].tolist(), map(Sums, *(figure[page].tolist() for figure in sums)), strict=True)
-    told = {row[0]: row[1:] for row in connection.execute(_SQL["titles"], {"trip_ids": ids[page].tolist()})}
-    rows = [_trip(trip_id, one, *told.get(trip_id, (None, None, None))) for trip_id, one in of_page]
-    return Trips(**span.head, total=len(shown), offset=query.offset, sort=query.sort, rows=rows)
+    total, page = _page(days, query)
+    sums = packed.of_some(days, page, [*_PLACES.values()])
+    ids = page.tolist()
+    told = {row[0]: row[1:] for row in connection.execute(_SQL["titles"], {"trip_ids": ids}).fetchall()}
+    figures = map(Sums, *(figure.tolist() for figure in sums))
+    rows = [_trip(one, of, *told.get(one, (None, None, None))) for one, of in zip(ids, figures, strict=True)]
+    return Trips(**span.head, total=total, offset=query.offset, sort=query.sort, rows=rows)
+
+
+def _page(days: packed.Rows, query: TripsQuery) -> tuple[int, packed.Integers]:
+    """How many trips there are, and the ids of those that are asked for."""
+    figures, over = _RANKS[query.sort]
+    names = [*dict.fromkeys(("impressions", *figures, *([over] if over else [])))]
+    ids, sums = packed.of_all(days, [_PLACES[name] for name in names])
+    of = dict(zip(names, sums, strict=True))
+    shown = of["impressions"] >= query.impressions
+    rank = sum(of[name][shown] for name in figures)
+    if over:
+        rank = _over(rank, of[over][shown])
+    order = np.argsort(query.page["sign"] * rank, kind="stable")  # ties by id; null is NaN, which comes last
+    return len(order), ids[shown][order[query.offset : query.offset + query.limit]]
 
 
 def _over(part: Any, whole: Any) -> Any:

@@ -68,7 +68,7 @@ def by_type(connection: Connection, span: Span, types: Types = None) -> TypesTot
     """One row a type."""
     refuse_unknown(connection, types)
     found: defaultdict[str, list[Any]] = defaultdict(list)
-    for row in connection.execute(_SQL["days_of_types"], {**span.bounds, "types": types}, binary=True):
+    for row in connection.execute(_SQL["days_of_types"], {**span.bounds, "types": types}, binary=True).fetchall():
         found[row[2]].append(row)
     rows = [
         TypeTotals(

@@ -117,10 +117,12 @@ def test_numbers_are_packed_as_narrow_as_the_largest_allows_and_come_out_as_they
         raw = pipe.value(together, most, numbers)
         assert len(raw) == 4 * width, most
         assert pipe.value("SELECT array_agg(n) FROM unpacked(%s, 4) AS n", raw) == numbers
-        ids, (figures,) = packed.summed([(4, raw, raw)], 1)
+        ids, (figures,) = packed.of_all([(4, raw, raw)], [2])
         assert ids.tolist() == figures.tolist() == numbers
+        (some,) = packed.of_some([(4, raw, raw)], ids[::-1], [2])
+        assert some.tolist() == numbers[::-1]
 
 
 def test_sums_of_no_days_are_none() -> None:
-    ids, figures = packed.summed([], 3)
+    ids, figures = packed.of_all([], [2, 3, 4])
     assert (len(ids), [len(one) for one in figures]) == (0, [0, 0, 0])
