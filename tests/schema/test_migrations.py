@@ -190,7 +190,7 @@ def test_data_of_the_first_version_survives_every_later_one(empty_database: Make
         carry(new, first, tables)
         first.commit()
         migrate.upgrade(old)
-        for marks, rolled_up, when in (
+        for marks, rolled, when in (
             ("dirty_days", "daily_events", "date"),
             ("dirty_hours", "rollup_hourly", "hour"),
         ):
