@@ -194,7 +194,10 @@ def test_data_of_the_first_version_survives_every_later_one(empty_database: Make
         assert (
             first.execute(days.format("dirty_days")).fetchall() == first.execute(days.format("daily_events")).fetchall()
         )
-        del tables["dirty_days"]
+        hours = "SELECT DISTINCT site_id, hour FROM {} ORDER BY 1, 2"
+        marked = first.execute(hours.format("dirty_hours")).fetchall()
+        assert marked == first.execute(hours.format("rollup_hourly")).fetchall()
+        del tables["dirty_days"], tables["dirty_hours"]
         assert {t: table_rows(new, t, c) for t, c in tables.items()} == {
             t: table_rows(first, t, c) for t, c in tables.items()
         }
