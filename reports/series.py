@@ -72,14 +72,14 @@ class Bucket(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One day (`date`) or hour (`at`) of the tables."""
+    """One day (`date`) or hour (`at`) of the tables. `visitors` is a sketch; of an hour of all types it is a number."""
 
     date: date | None
     at: datetime | None
     type: str | None
     events: int
     sessions: int | None
-    visitors: bytes
+    visitors: Any
 
 
 def series(connection: Connection, span: Span, query: SeriesQuery) -> Series:
@@ -109,10 +109,13 @@ def _hours(connection: Connection, asked: dict[str, Any]) -> Iterator[Bucket]:
 def _point(bucket: Bucket, kind: str | None, rows: list[Row]) -> Point:
     sessions = [row.sessions for row in rows]
     untold = bucket.at is not None and kind is None
+    seen = [row.visitors for row in rows]
     return Point(
-        **bucket._asdict(),
+        date=bucket.date,
+        at=bucket.at,
+        hour=bucket.hour,
         type=kind,
         events=sum(row.events for row in rows),
         sessions=None if untold else sum(one or 0 for one in sessions),
-        visitors=visitors.about([row.visitors for row in rows]),
+        visitors=sum(seen) if untold else visitors.about(seen),
     )

@@ -74,7 +74,6 @@ DAILY = (
         "trips",
         (),
         (
-            "trips",
             "trip_ids",
             "impressions",
             "clicks",
@@ -84,6 +83,7 @@ DAILY = (
             "booking_starts",
             "dwell_ms",
             "dwells",
+            "trips",
         ),
     ),
     Daily(

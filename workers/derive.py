@@ -74,7 +74,7 @@ DERIVED = (
         ),
     ),
     Derived("rollup_hourly", ("site_id", "hour", "event_type_id"), _FIGURES),
-    Derived("hourly_stats", ("site_id", "hour"), ("events", "visitors")),
+    Derived("hourly_stats", ("site_id", "hour"), ("events", "unique_users")),
     Derived("daily_events", ("site_id", "date", "event_type_id"), _FIGURES),
     *(Derived(one.table, ("site_id", "date", *one.key), one.figures) for one in daily.DAILY),
     Derived("weekly_events", ("site_id", "date", "event_type_id"), _FIGURES),

@@ -53,13 +53,13 @@ class Span(NamedTuple):
 
 def _of_events(connection: Connection, bucket: Bucket) -> list[dict[str, Any]]:
     """An hour's figures per type; what they are together is written at once."""
-    types = []
+    types, everyone = [], set()
     for event_type_id, events, sessions, visitors in connection.execute(_SQL["bucket"], bucket).fetchall():
         figures = {"event_type_id": event_type_id, "events": events, "sessions": sessions}
         types.append(figures | {"visitors": sketch.of(visitors)})
+        everyone.update(visitors)
     if types:
-        together: dict[str, Any] = {"events": sum(one["events"] for one in types)}
-        together["visitors"] = sketch.merge(one["visitors"] for one in types)
+        together = {"events": sum(one["events"] for one in types), "unique_users": len(everyone)}
         connection.execute(_SQL["add_whole_hour"], bucket | together)
     return types
 

@@ -37,7 +37,7 @@ WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
 
 -- name: hours
 -- Every hour of all types together: what sessions they were in is not counted.
-SELECT NULL AS date, hour AS at, NULL AS event_type, events, NULL AS sessions, visitors
+SELECT NULL AS date, hour AS at, NULL AS event_type, events, NULL AS sessions, unique_users AS visitors
 FROM hourly_stats
 WHERE site_id = %(site_id)s AND hour >= date_trunc('hour', %(starts)s, 'UTC') AND hour < %(ends)s
 

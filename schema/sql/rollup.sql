@@ -72,7 +72,8 @@ VALUES (%(site_id)s, %(bucket)s, %(event_type_id)s, %(events)s, %(sessions)s, %(
 
 -- name: add_whole_hour
 -- The same of all types together.
-INSERT INTO hourly_stats (site_id, hour, events, visitors) VALUES (%(site_id)s, %(bucket)s, %(events)s, %(visitors)s)
+INSERT INTO hourly_stats (site_id, hour, events, unique_users)
+VALUES (%(site_id)s, %(bucket)s, %(events)s, %(unique_users)s)
 
 -- name: add_day
 -- One type's figures of one day.

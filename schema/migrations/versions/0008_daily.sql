@@ -184,12 +184,12 @@ CREATE TABLE daily_sessions (
     PRIMARY KEY (site_id, date)
 );
 
--- An hour of all types together, as rollup_hourly has it of each.
+-- An hour of all types together. Hours are never united, so that the number of their visitors is enough.
 CREATE TABLE hourly_stats (
     site_id text NOT NULL,
     hour timestamptz NOT NULL,
     events bigint NOT NULL,
-    visitors bytea NOT NULL,
+    unique_users bigint NOT NULL,
     PRIMARY KEY (site_id, hour)
 );
 
