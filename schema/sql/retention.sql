@@ -1,15 +1,15 @@
 -- What is past its limit, where floors lie, and which days are closed.
 
 -- name: months
--- Months that are over, of events by category or of requests (category null), oldest first, and whether one waits for
--- its detaching to end.
+-- Every month of events by category or of requests (category null), oldest first, and whether one waits for its
+-- detaching to end. The last year that there is has no end that a calendar could say.
 SELECT p.relname AS parent, c.relname AS name, substr(nullif(p.relname, 'recommendation_requests'), 8) AS category,
     to_date(right(c.relname, 7), 'YYYY_MM')::timestamp AT TIME ZONE 'UTC' AS starts,
     (to_date(right(c.relname, 7), 'YYYY_MM') + interval '1 month') AT TIME ZONE 'UTC' AS ends,
     inhdetachpending AS is_pending
 FROM pg_inherits JOIN pg_class AS c ON c.oid = inhrelid JOIN pg_class AS p ON p.oid = inhparent
 WHERE p.relnamespace = 'public'::regnamespace AND c.relname ~ '_[0-9]{4}_[0-9]{2}$'
-    AND p.relname ~ '^(recommendation_requests|events_[a-z_]+)$'
+    AND p.relname ~ '^(recommendation_requests|events_[a-z_]+)$' AND c.relname !~ '_9999_[0-9]{2}$'
 ORDER BY starts, name
 
 -- name: loose_months

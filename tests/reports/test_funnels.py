@@ -9,14 +9,10 @@ import psycopg
 import pytest
 
 from reports import chains, funnels
-from reports.funnels import FunnelQuery
-from schema import db, spans
-from schema.db import Scope
 from schema.event import Event
 from schema.registry import key_hash, new_key
-from schema.sql import load
 from tests.make import DAY, MINUTE, SECOND, T0, uid
-from tests.reports.asks import NOW, Get
+from tests.reports.asks import Get
 from tests.workers.pipeline import ROBOT, Pipeline, visit
 
 JANUARY = {"start": "2026-01-01", "end": "2026-01-31"}
@@ -192,15 +188,3 @@ def test_who_finds_others_counting_is_told_to_come_again(ask: Get, monkeypatch: 
         found = ask("funnel", steps=STEPS)
     assert (found.status_code, found.json()["code"], "retry-after" in found.headers) == (503, "busy", True)
     assert ask("funnel", steps=STEPS).status_code == 200
-
-
-def test_the_steps_are_read_from_the_index_alone(pipe: Pipeline) -> None:
-    walks(pipe, "psc")
-    pipe.connection.execute("VACUUM ANALYZE events")
-    with db.reading(pipe.settings, Scope("default")) as reader:
-        reader.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
-        span = spans.of(reader, "default", FunnelQuery(steps=STEPS, **JANUARY), NOW)
-        for name in ("by_session", "by_user"):
-            asked = span.bounds | {"types": [1, 2], "most": 10}
-            plan = "\n".join(line for (line,) in reader.execute("EXPLAIN " + load("funnels")[name], asked))
-            assert "Index Only Scan" in plan and "Seq Scan" not in plan, plan

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from schema.errors import ConfigError, StorageError
+from schema.errors import Busy, ConfigError
 from tests.make import DAY, HOUR, MINUTE, T0, asked, canonical, uid
 from tests.workers.people import said, sent
 from tests.workers.pipeline import Pipeline, visit
@@ -241,7 +241,7 @@ def test_a_month_left_half_detached_or_by_itself_is_finished(pipe: Pipeline) -> 
 
 def test_of_two_runs_at_once_one_says_so(pipe: Pipeline) -> None:
     pipe.connection.execute("SELECT pg_advisory_lock(hashtext('tripstream.retention'))")
-    with pytest.raises(StorageError, match="another retention"):
+    with pytest.raises(Busy, match="another retention"):
         retain(pipe)
     pipe.connection.execute("SELECT pg_advisory_unlock_all()")
 
