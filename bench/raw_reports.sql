@@ -69,14 +69,14 @@ GROUP BY 1 ORDER BY 2 DESC LIMIT 100
 
 -- name: funnel
 -- Sessions from a view to a search to a click to a booking, each within a week of the first.
-WITH step AS (
+WITH step AS MATERIALIZED (
     SELECT session_id, occurred_at, event_type FROM events JOIN event_types USING (event_type_id)
     WHERE site_id = 'default' AND NOT is_bot AND occurred_at >= %(starts)s AND occurred_at < %(ends)s
         AND event_type IN ('page_view', 'search_submit', 'click_trip', 'booking_start')
-), one AS (SELECT session_id, min(occurred_at) AS at FROM step WHERE event_type = 'page_view' GROUP BY 1),
-two AS (SELECT session_id, min(s.occurred_at) AS at FROM one JOIN step AS s USING (session_id)
+), one AS MATERIALIZED (SELECT session_id, min(occurred_at) AS at FROM step WHERE event_type = 'page_view' GROUP BY 1),
+two AS MATERIALIZED (SELECT session_id, min(s.occurred_at) AS at FROM one JOIN step AS s USING (session_id)
         WHERE event_type = 'search_submit' AND s.occurred_at >= one.at GROUP BY 1),
-three AS (SELECT session_id, min(s.occurred_at) AS at FROM two JOIN step AS s USING (session_id)
+three AS MATERIALIZED (SELECT session_id, min(s.occurred_at) AS at FROM two JOIN step AS s USING (session_id)
           WHERE event_type = 'click_trip' AND s.occurred_at >= two.at GROUP BY 1),
 four AS (SELECT session_id FROM three JOIN step AS s USING (session_id)
          WHERE event_type = 'booking_start' AND s.occurred_at >= three.at GROUP BY 1)

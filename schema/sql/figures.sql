@@ -72,7 +72,7 @@ WITH page AS (
         sum(total_clicks)::bigint AS clicks, count(*) OVER () AS total
     FROM daily_user_stats
     WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
-      AND owner_code = coalesce(%(owner)s::text, owner_code) AND owner_code <> ''
+      AND (%(owner)s::text IS NULL OR owner_code = %(owner)s::text) AND owner_code <> ''
     GROUP BY owner_code
     ORDER BY %(sign)s::int * CASE %(sort)s::text WHEN 'sessions' THEN sum(total_sessions)
         WHEN 'pageViews' THEN sum(total_page_views) WHEN 'clicks' THEN sum(total_clicks) END, owner_code COLLATE "C"
@@ -94,7 +94,7 @@ SELECT owner_code, share_code, sum(total_sessions)::bigint AS sessions, sum(tota
     sum(total_clicks)::bigint AS clicks, count(*) OVER () AS total
 FROM daily_group_stats
 WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s AND (owner_code, share_code) <> ('', '')
-  AND owner_code = coalesce(%(owner)s::text, owner_code) AND share_code = coalesce(%(share)s::text, share_code)
+  AND (%(owner)s::text IS NULL OR owner_code = %(owner)s::text) AND (%(share)s::text IS NULL OR share_code = %(share)s::text)
 GROUP BY owner_code, share_code
 ORDER BY %(sign)s::int * CASE %(sort)s::text WHEN 'sessions' THEN sum(total_sessions)
     WHEN 'pageViews' THEN sum(total_page_views) WHEN 'clicks' THEN sum(total_clicks) END,

@@ -17,7 +17,7 @@ SELECT click_target AS value, click_category AS category, NULL AS events, NULL A
     sum(click_count)::bigint AS clicks, count(*) OVER () AS total
 FROM daily_click_targets
 WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s AND click_target <> ''
-  AND owner_code = coalesce(%(owner)s::text, owner_code) AND share_code = coalesce(%(share)s::text, share_code)
+  AND (%(owner)s::text IS NULL OR owner_code = %(owner)s::text) AND (%(share)s::text IS NULL OR share_code = %(share)s::text)
 GROUP BY click_target, click_category
 ORDER BY %(sign)s::int * sum(click_count), click_target COLLATE "C", click_category COLLATE "C"
 LIMIT %(limit)s OFFSET %(offset)s
@@ -28,7 +28,7 @@ SELECT page_type AS value, NULL AS category, NULL AS events, sum(view_count)::bi
     NULL AS clicks, count(*) OVER () AS total
 FROM daily_page_stats
 WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s AND page_type <> ''
-  AND owner_code = coalesce(%(owner)s::text, owner_code) AND share_code = coalesce(%(share)s::text, share_code)
+  AND (%(owner)s::text IS NULL OR owner_code = %(owner)s::text) AND (%(share)s::text IS NULL OR share_code = %(share)s::text)
 GROUP BY page_type
 ORDER BY %(sign)s::int * sum(view_count), page_type COLLATE "C"
 LIMIT %(limit)s OFFSET %(offset)s
@@ -39,7 +39,7 @@ SELECT share_code AS value, NULL AS category, NULL AS events, sum(total_page_vie
     sum(total_sessions)::bigint AS sessions, sum(total_clicks)::bigint AS clicks, count(*) OVER () AS total
 FROM daily_group_stats
 WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s AND share_code <> ''
-  AND owner_code = coalesce(%(owner)s::text, owner_code) AND share_code = coalesce(%(share)s::text, share_code)
+  AND (%(owner)s::text IS NULL OR owner_code = %(owner)s::text) AND (%(share)s::text IS NULL OR share_code = %(share)s::text)
 GROUP BY share_code
 ORDER BY %(sign)s::int * CASE %(sort)s::text WHEN 'sessions' THEN sum(total_sessions)
     WHEN 'pageViews' THEN sum(total_page_views) WHEN 'clicks' THEN sum(total_clicks) END, share_code COLLATE "C"
