@@ -8,17 +8,17 @@ NPM_QUIETLY := --no-audit --no-fund --no-update-notifier --loglevel=error --fetc
 PIP := $(RUN) -m pip --disable-pip-version-check
 COMPILE := uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
 	--no-annotate --no-header
-COMPILE_RUN := $(COMPILE) --extra embedded --group build pyproject.toml
+COMPILE_RUN := $(COMPILE) --extra embedded --extra archive --group build pyproject.toml
 CLIENTS := .venv-clients
 NODE_CLIENTS := tests/clients/node
 ARGS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check bench chaos lock clean
+.PHONY: help up test check bench bench-reports chaos lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 up: $(VENV)/run.stamp ## Start everything on http://127.0.0.1:8000; Ctrl-C stops it
 	@exec $(RUN) -m tripstream up
@@ -33,6 +33,9 @@ check: $(VENV)/dev.stamp ## Lint, format, types
 
 bench: $(VENV)/dev.stamp ## Measure, and print the figures
 	@exec $(RUN) -m bench $(ARGS)
+
+bench-reports: $(VENV)/dev.stamp ## Measure every report over 1 and 12 million events (ARGS="1000000")
+	@exec $(RUN) -m bench.reports $(ARGS)
 
 chaos: $(VENV)/dev.stamp ## Kill things while events flow, and count what is left
 	@CHAOS_FAULTS=$${CHAOS_FAULTS:-300} exec $(RUN) -m pytest tests/chaos $(ARGS)

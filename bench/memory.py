@@ -30,7 +30,7 @@ def measure(_servers: Servers, scale: Scale) -> Measured:
         with stack(Settings(state=state, port=(port := free_port()), database_url="", redis_url="")) as supervisor:
             post_all(port, 20, 10, seed=11)
             time.sleep(20 if scale == FULL else 3)
-            found = {pid: _memory(pid) for pid in _below(supervisor.pid)}
+            found = {pid: _memory(pid) for pid in below(supervisor.pid)}
     finally:
         shutil.rmtree(state, ignore_errors=True)
     by_name: dict[str, float] = defaultdict(float)
@@ -46,7 +46,7 @@ def measure(_servers: Servers, scale: Scale) -> Measured:
     )
 
 
-def _below(pid: int) -> list[int]:
+def below(pid: int) -> list[int]:
     """The process and all its descendants."""
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -66,10 +66,12 @@ def _memory(pid: int) -> tuple[str, int, int]:
         line.split(":", 1) for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:] if ":" in line
     )
     pss, rss = (int(fields[name].split()[0]) * 1024 for name in ("Pss", "Rss"))
-    return _name(Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")), pss, rss
+    return program(pid), pss, rss
 
 
-def _name(argv: list[bytes]) -> str:
+def program(pid: int) -> str:
+    """What a process is: one of ours by its command."""
+    argv = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     words = [word.decode(errors="replace") for word in argv if word]
     if "tripstream" in words:
         return " ".join(word for word in words[words.index("tripstream") + 1 :] if not word.startswith("-")) or "up"

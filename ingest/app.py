@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -138,25 +139,28 @@ def create(settings: Settings | None = None) -> Ingest:
 
 
 def add_service_routes(app: Ingest, more_reasons: Callable[[], list[str]]) -> None:
-    """Liveness, readiness and metrics. `more_reasons` says what else is not ready, in words."""
+    """Liveness, readiness and metrics. `more_reasons` says what else is not ready, in words. They have
+    threads of their own: while slow questions had all the others, a probe waited for seven seconds."""
+    threads = CapacityLimiter(4)
 
     @app.get("/healthz", summary="Alive: the process answers")
     async def healthz() -> dict[str, str]:
         return {"status": "alive"}
 
     @app.get("/readyz", summary="Ready: what it needs can be reached")
-    def readyz() -> JSONResponse:
+    async def readyz() -> JSONResponse:
         gate: Gate = app.state.gate
         reasons = [] if gate.reachable else ["Redis cannot be reached"]
         if gate.registry is None:
             reasons.append("the registry has not been published")
-        reasons += more_reasons()
+        reasons += await to_thread.run_sync(more_reasons, limiter=threads)
         return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
     @app.get("/metrics", summary="Prometheus figures of this process, and of the queue")
-    def prometheus() -> Response:
+    async def prometheus() -> Response:
         metrics.MEMORY.set(app.state.gate.memory_share)
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        found = await to_thread.run_sync(generate_latest, limiter=threads)
+        return Response(found, media_type=CONTENT_TYPE_LATEST)
 
 
 def __getattr__(name: str) -> Ingest:

@@ -18,13 +18,13 @@ from starlette.types import Scope
 
 from ingest import rules
 from ingest.commit import GroupCommit
-from ingest.endpoint import Taken, commit, decode, make_batch, take
+from ingest.endpoint import Taken, commit, decode, keep_nothing, make_batch, take
 from ingest.gate import Gate
 from ingest.http import Answer, encode
 from ingest.large import LARGE, VALUE_BYTES, count_values, head
 from ingest.rates import spend
 from ingest.rules import Context, Parsed, Rejection
-from schema import limits
+from schema import limits, signals
 from schema.errors import InvalidEvent
 from schema.event import Event, Quarantined, derived_id, now
 
@@ -135,6 +135,8 @@ class DialectEndpoint:
         """Charges nothing: buckets are the event loop's own."""
         dialect = self._dialect
         parsed = dialect.parse(root, context)
+        if signals.opted_out(header, context.rule):
+            return _Made(context, keep_nothing(context, parsed), dialect.say(root, parsed))
         batch = make_batch(scope, header, context._replace(charges=()), parsed.events)
         batch.quarantined = list(parsed.quarantined)
         if dialect.sdk and b"origin" not in header:  # which every browser sends, and no server

@@ -15,15 +15,15 @@ from uuid import UUID
 import msgspec
 from starlette.types import Scope
 
-from ingest import metrics
+from ingest import metrics, rules
 from ingest.commit import GroupCommit
 from ingest.dialects import native
 from ingest.gate import Gate, peer_prefix
 from ingest.http import Answer, encode
 from ingest.peers import COUNTRY
 from ingest.rates import spend
-from ingest.rules import Context, Rejection
-from schema import stream
+from ingest.rules import Context, Parsed, Rejection
+from schema import signals, stream
 from schema.errors import InvalidBody
 from schema.event import Batch, Event, Refused, Verified, new_id, now, without_nul
 from schema.stream import Packed
@@ -59,7 +59,7 @@ class EventsEndpoint:
     async def __call__(self, scope: Scope, header: dict[bytes, bytes], raw: bytes) -> Answer:
         taken = self._take(scope, header, raw)
         await commit(self._commit, taken)
-        if self._single and taken.rejected and not taken.accepted:
+        if self._single and taken.rejected and not taken.accepted and taken.rejected[0].code != signals.CODE:
             first = taken.rejected[0]
             return 400, encode({"code": first.code, "message": first.message, "accepted": 0})
         return 202, encode(receipt(taken, self._gate.durability))
@@ -80,6 +80,8 @@ class EventsEndpoint:
             found = native.items(root, self._single)
             sent_at = root.get("sent_at") if isinstance(root, dict) else None
             parsed = native.parse(found, sent_at, context, b"\\u0000" in raw)
+        if signals.opted_out(header, context.rule):
+            return keep_nothing(context, parsed)
         return take(make_batch(scope, header, context, parsed.events), self._lanes, parsed.rejected)
 
 
@@ -127,6 +129,15 @@ def take(batch: Batch, lanes: int, rejected: Sequence[Rejection] = ()) -> Taken:
         visitor = first.bytes if first else batch.batch_id.bytes
         packed = stream.pack(stream.lane_of(visitor, lanes), batch)
     return Taken(batch.site_id, batch.batch_id, packed, rejected)
+
+
+def keep_nothing(context: Context, parsed: Parsed) -> Taken:
+    """What is taken of a browser that opted out: counts of what it sent, by type. No batch is made of it."""
+    types = [*(event.event_type for event in parsed.events), *("unknown" for _ in parsed.quarantined)]
+    types += [rejection.event_type for rejection in parsed.rejected]
+    told = [(at, rules.refused_type(event_type, context)) for at, event_type in enumerate(types)]
+    refused = [Rejection(at, signals.CODE, signals.MESSAGE, event_type) for at, event_type in told]
+    return Taken(context.site_id, new_id(context.received_at), None, refused)
 
 
 def _text(message: str) -> str:

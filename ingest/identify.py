@@ -17,11 +17,11 @@ from starlette.types import Scope
 from ingest import rules
 from ingest.commit import GroupCommit
 from ingest.dialects.native import Address, Code, Text
-from ingest.endpoint import commit, decode, make_batch, receipt, take
+from ingest.endpoint import commit, decode, keep_nothing, make_batch, receipt, take
 from ingest.gate import Gate
 from ingest.http import Answer, encode
 from ingest.rules import Context
-from schema import limits
+from schema import limits, signals
 from schema.errors import InvalidBody, InvalidEvent, Unauthorized
 from schema.event import Event, Verified, now
 
@@ -54,7 +54,11 @@ class IdentifyEndpoint:
             raise scope.get("tripstream.unverified") or Unauthorized("Send the user's token: Authorization: Bearer ….")
         root = decode(raw)
         context = self._gate.context(scope, header, root, received_at)
-        taken = take(make_batch(scope, header, context, [_event(root, context)]), self._lanes)
+        event = _event(root, context)
+        if signals.opted_out(header, context.rule):
+            taken = keep_nothing(context, rules.Parsed([event], []))
+        else:
+            taken = take(make_batch(scope, header, context, [event]), self._lanes)
         await commit(self._group, taken)
         return 202, encode(receipt(taken, self._gate.durability) | {"user_id": verified.user_id})
 

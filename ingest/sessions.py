@@ -25,7 +25,7 @@ from ingest.dialects.native import Address, Code, Text
 from ingest.endpoint import commit, decode, make_batch, take
 from ingest.gate import Gate
 from ingest.http import Answer, encode
-from schema import limits, live
+from schema import limits, live, signals
 from schema.errors import Busy, InvalidBody
 from schema.event import Event, derived_id, new_id, now
 from schema.settings import Settings
@@ -65,18 +65,19 @@ class SessionEndpoint:
             limits.refuse_nul(astuple(wanted))
         except msgspec.ValidationError as error:
             raise InvalidBody(str(error).replace(" - at `$.", " in `")) from None
+        if signals.opted_out(header, context.rule):  # an id to go on with, of which nothing is known here
+            return 200, encode(self._answer(wanted.session_id or new_id(received_at), resumed=False))
         session_id, resumed = await self._choose(context.site_id, wanted, received_at)
         if not resumed:  # the event first: if it cannot be promised, the session was not begun either
             event = _session_start(context.site_id, wanted, session_id, received_at)
             batch = make_batch(scope, header, context, [event])
             await commit(self._group, take(batch, self._settings.lanes))
         await self._begin(context.site_id, wanted.anonymous_id, session_id, received_at // 1000)
-        answer = {
-            "session_id": session_id,
-            "resumed": resumed,
-            "expires_in_seconds": self._settings.session_timeout_seconds,
-        }
-        return 200, encode(answer)
+        return 200, encode(self._answer(session_id, resumed))
+
+    def _answer(self, session_id: UUID, resumed: bool) -> dict[str, UUID | bool | int]:
+        expires = self._settings.session_timeout_seconds
+        return {"session_id": session_id, "resumed": resumed, "expires_in_seconds": expires}
 
     async def _choose(self, site_id: str, wanted: SessionStart, at: int) -> tuple[UUID, bool]:
         """The session to go on with, and whether it was going on: an unknown id is new, a lapsed one is replaced."""

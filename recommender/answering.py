@@ -27,16 +27,17 @@ async def answer(catalogue: Catalogue, trips: Trips, asking: Asking, today: date
     """`began`: when its body had been read, by time.perf_counter_ns. Raises StorageError while Postgres is away."""
     snapshot = catalogue.snapshot
     for _ in range(_ROUNDS_MAX):
-        found = engine.recommend(snapshot, asking, today, asking.limit + _SPARE)
-        chosen = [*found.primary, *found.relaxed]
-        rows = await trips.shown([one.occurrence_id for one in chosen], today) if chosen else {}
-        placed = [Placed(one, rows[one.occurrence_id]) for one in chosen if one.occurrence_id in rows]
-        gone = {one.template_id for one in chosen if one.occurrence_id not in rows}
-        if not gone or len(placed) >= asking.limit:
+        chosen = engine.choose(snapshot, asking, today, asking.limit + _SPARE)
+        ids = chosen.trip_ids()
+        rows = await trips.shown(ids, today) if ids else {}
+        if len(rows) == len(ids) or len(rows) >= asking.limit:
             break
+        gone = {chosen.template_id(place) for place, one in enumerate(ids) if one not in rows}
         snapshot = snapshot.with_changes(await trips.trips_of(gone, today), gone)
+    there = [place for place, one in enumerate(ids) if one in rows][: asking.limit]
+    placed = [Placed(chosen.explained(place), rows[ids[place]]) for place in there]
     taken = (time.perf_counter_ns() - began) // 1000
-    return Answer(new_id(now()), asking, placed[: asking.limit], found.candidates, taken)
+    return Answer(new_id(now()), asking, placed, chosen.candidates, taken)
 
 
 def asked(answered: Answer, asking: Asking, site_id: str, user_agent: str | None) -> Asked:

@@ -5,10 +5,10 @@ a window of days is a slice. Nothing here changes after it was made.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -163,13 +163,14 @@ def day(number: int) -> date:
 def trip(columns: Columns, places: Places, row: int) -> Trip:
     """One row as the rules see it. Countries come in alphabetical order: which one is primary is nothing to a rule."""
     at = int(columns.template[row])
-    countries = (n + _WORD * word for word, bits in enumerate(columns.countries[:, at].tolist()) for n in _ones(bits))
+    words = enumerate(columns.countries[:, at].tolist())
+    countries = [places.countries[n + _WORD * word] for word, bits in words if bits for n in _ones(bits)]
     return Trip(
         int(columns.occurrence_id[row]),
         int(columns.template_id[at]),
-        tuple(places.countries[number] for number in countries),
+        tuple(countries),
         int(columns.type_id[at]),
-        frozenset(_ones(int(columns.themes[at]))),
+        _themes(int(columns.themes[at])),
         int(columns.difficulty[at]),
         int(columns.duration_days[at]),
         day(int(columns.starts_on[row])),
@@ -178,12 +179,15 @@ def trip(columns: Columns, places: Places, row: int) -> Trip:
     )
 
 
-def _ones(bits: int) -> Iterator[int]:
+@lru_cache(4096)
+def _ones(bits: int) -> tuple[int, ...]:
     """The numbers of the bits that are set, ascending."""
-    while bits:
-        lowest = bits & -bits
-        yield lowest.bit_length() - 1
-        bits ^= lowest
+    return tuple(number for number in range(bits.bit_length()) if bits >> number & 1)
+
+
+@lru_cache(4096)
+def _themes(bits: int) -> frozenset[int]:
+    return frozenset(_ones(bits))
 
 
 def _columns(templates: TemplateArrays, kept: OccurrenceArrays, rows: NDArray[Any], places: Places) -> Columns:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from recommender.wire import CAMEL_ONLY_KNOWN
+from schema.camel import CAMEL_ONLY_KNOWN
 
 Status = Literal["Open", "Guaranteed", "Last Places", "Full", "Cancelled"]
 

@@ -20,7 +20,7 @@ from recommender.policy import POLICY, VERSION, WEIGHTS, Weights
 from recommender.scenarios import Row, Scenario, Wanted
 from recommender.snapshot import Snapshot
 from recommender.trips import Trip
-from recommender.wire import CAMEL
+from schema.camel import CAMEL
 
 Verdict = Literal["passed", "failed", "skipped"]
 

@@ -16,8 +16,8 @@ from recommender import catalogue, evaluation, scenarios
 from recommender.catalogue import Catalogue
 from recommender.evaluation import Ground, Report
 from recommender.scenarios import Row
-from recommender.wire import CAMEL, CAMEL_ONLY_KNOWN
 from schema import db
+from schema.camel import CAMEL, CAMEL_ONLY_KNOWN
 from schema.errors import InvalidRequest
 from schema.settings import Settings
 

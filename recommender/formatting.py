@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from datetime import date
+from decimal import Decimal
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -28,8 +30,41 @@ _THRESHOLDS = (
     "relaxed_price_max_percent",
 )
 THRESHOLDS = {to_camel(name): getattr(WEIGHTS, name) for name in _THRESHOLDS}
-_JSON = ("country", "type", "tags", "guide", "company")  # as Postgres wrote it
-_NAMES = {name: to_camel(name) for name in Row._fields if name not in _JSON}
+
+
+class _Company(msgspec.Struct):
+    id: int
+    name: str
+
+
+class _Guide(msgspec.Struct, rename="camel"):
+    id: int
+    name_en: str | None
+    name_he: str | None
+
+
+class _Detail(msgspec.Struct):
+    term: str
+    points: int
+    reason: str
+
+
+class _Now(msgspec.Struct, rename="camel"):
+    """A result without its place and what is kept of its template."""
+
+    occurrence_id: int
+    starts_on: date
+    ends_on: date
+    price: Decimal
+    base_price: Decimal
+    status: str
+    seats: int
+    seats_left: int
+    guide: _Guide | None
+    company: _Company
+    match_score: int
+    match_details: list[_Detail]
+    is_relaxed: bool
 
 
 class Placed(NamedTuple):
@@ -79,15 +114,21 @@ def body(answer: Answer) -> bytes:
     )
 
 
-def _result(position: int, one: Placed) -> dict[str, Any]:
+def _result(position: int, one: Placed) -> msgspec.Raw:
     scored, row = one
-    return (
-        {"position": position}
-        | {_NAMES[name]: getattr(row, name) for name in _NAMES}
-        | {name: msgspec.Raw(getattr(row, name) or "null") for name in _JSON}
-        | {
-            "matchScore": min(max(scored.score, 0), 100),
-            "matchDetails": [{"term": t.name, "points": t.points, "reason": t.reason} for t in scored.terms],
-            "isRelaxed": scored.is_relaxed,
-        }
+    now = _Now(
+        row.occurrence_id,
+        row.starts_on,
+        row.ends_on,
+        row.price,
+        row.base_price,
+        row.status,
+        row.seats,
+        row.seats_left,
+        None if row.guide_id is None else _Guide(row.guide_id, row.guide_en, row.guide_he),
+        _Company(row.company_id, row.company),
+        min(max(scored.score, 0), 100),
+        [_Detail(*term) for term in scored.terms],
+        scored.is_relaxed,
     )
+    return msgspec.Raw(b'{"position":%d,%b,%b' % (position, row.text, encode(now)[1:]))

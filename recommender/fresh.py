@@ -15,6 +15,7 @@ import os
 import selectors
 import threading
 import time
+from collections.abc import Callable, Collection
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -36,10 +37,12 @@ logger = logging.getLogger("tripstream.recommender")
 class Fresh:
     """Keeps `view`. It is None until the catalogue was read for the first time, which `ready` tells."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, forget: Callable[[Collection[int] | None], None] = lambda _: None) -> None:
+        """`forget`: told of templates that changed, or None where anything may have."""
         self.view: Catalogue | None = None
         self.ready = threading.Event()
         self._settings = settings
+        self._forget = forget
         self._file = building.path(settings)
         self._mapped: tuple[int, int] | None = None  # the file's inode and time of change
         self._behind_since: float | None = None
@@ -68,17 +71,20 @@ class Fresh:
     def look(self, connection: Connection, now: datetime) -> None:
         """One look: a newer file, then what changed since. `view` is exchanged where there was anything."""
         base = self._newest(connection, now)
-        owes = self._owes and base is self.view
+        is_other = base is not self.view
+        owes = self._owes and not is_other
         saw, found = catalogue.changes(connection, base.origin.saw)
         template_ids = [one for one in found if one is not None]
         owes = owes or None in found or len(base.snapshot.changed.keys() | template_ids) > _TEMPLATES_MAX
         if owes and not self._may_owe(base):
-            base, owes = catalogue.read(connection, now.date()), False
+            base, owes, is_other = catalogue.read(connection, now.date()), False, True
         else:
             base = _with_changes(connection, base, template_ids, now.date())
             base = base._replace(origin=base.origin._replace(saw=saw))
         base = self._with_codes(connection, base, anew=bool(template_ids))
         self._adopt(base, owes=owes)
+        if is_other or found:
+            self._forget(None if is_other or None in found else template_ids)
 
     def _run(self) -> None:
         while not self._stopping.is_set():

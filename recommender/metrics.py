@@ -11,14 +11,14 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from itertools import zip_longest
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 from psycopg.rows import dict_row
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from recommender.preferences import FILTERS
-from recommender.wire import CAMEL
-from schema import histogram, sketch
+from schema import answers, histogram, sketch
+from schema.answers import SpanAnswer
 from schema.db import Connection
 from schema.sql import load
 
@@ -31,11 +31,7 @@ _SUMS = (
 )
 
 
-class _Answer(BaseModel):
-    model_config = CAMEL
-
-
-class ResponseTime(_Answer):
+class ResponseTime(answers.Figures):
     """Milliseconds from when the request's body was read to when its trips are known; sending them is not in it."""
 
     avg: float | None
@@ -45,14 +41,14 @@ class ResponseTime(_Answer):
     max: float | None
 
 
-class Use(_Answer):
+class Use(answers.Figures):
     """How many requests used a filter, and their share."""
 
     requests: int
     rate: float | None
 
 
-class Position(_Answer):
+class Position(answers.Figures):
     """What happened at one displayed position, counted from 1; the last, 50, holds all beyond it."""
 
     position: int
@@ -61,7 +57,7 @@ class Position(_Answer):
     click_through_rate: float | None
 
 
-class Figures(_Answer):
+class Figures(answers.Figures):
     """One span of days."""
 
     requests: int
@@ -88,7 +84,7 @@ class Day(Figures):
     date: date
 
 
-class Span(_Answer):
+class Span(NamedTuple):
     """Whose days, and which, both included."""
 
     site_id: str
@@ -97,17 +93,19 @@ class Span(_Answer):
     end: date
 
 
-class Metrics(Span, Figures):
+class Metrics(SpanAnswer, Figures):
     """All days of a span together."""
 
 
-class Daily(Span):
+class Daily(SpanAnswer):
     """Every day of a span by itself, also those on which nothing happened."""
+
+    tables: ClassVar[tuple[str, ...]] = ("days",)
 
     days: list[Day]
 
 
-class Search(_Answer):
+class Search(answers.Figures):
     """One thing asked for; names are null where the catalogue has none."""
 
     id: str | int
@@ -116,8 +114,10 @@ class Search(_Answer):
     requests: int
 
 
-class TopSearches(Span):
+class TopSearches(SpanAnswer):
     """What was asked for in most requests."""
+
+    tables: ClassVar[tuple[str, ...]] = KINDS
 
     continents: list[Search]
     types: list[Search]
@@ -133,7 +133,7 @@ def last_days(connection: Connection, site_id: str, days: int, at: datetime) -> 
 
 def summary(connection: Connection, span: Span) -> Metrics:
     """The span as one."""
-    return Metrics(**dict(span), **dict(figures(_rows(connection, span))))
+    return Metrics(**_head(connection, span), **dict(figures(_rows(connection, span))))
 
 
 def daily(connection: Connection, span: Span) -> Daily:
@@ -141,7 +141,7 @@ def daily(connection: Connection, span: Span) -> Daily:
     by_date = {row["date"]: row for row in _rows(connection, span)}
     dates = [span.start + timedelta(days=n) for n in range((span.end - span.start).days + 1)]
     found = [Day(date=on, **dict(figures([by_date[on]] if on in by_date else []))) for on in dates]
-    return Daily(**dict(span), days=found)
+    return Daily(**_head(connection, span), days=found)
 
 
 def top_searches(connection: Connection, span: Span, limit: int) -> TopSearches:
@@ -150,7 +150,13 @@ def top_searches(connection: Connection, span: Span, limit: int) -> TopSearches:
     for kind, wanted, name_en, name_he, asked in connection.execute(_SQL["top_searches"], _bounds(span, limit=limit)):
         known_by = int(wanted) if kind in ("types", "themes") and wanted.isdigit() else wanted
         found[kind].append(Search(id=known_by, name_en=name_en, name_he=name_he, requests=asked))
-    return TopSearches(**dict(span), **found)
+    return TopSearches(**_head(connection, span), **found)
+
+
+def _head(connection: Connection, span: Span) -> dict[str, Any]:
+    """What an answer says of its span."""
+    ((as_of, is_moving),) = connection.execute(_SQL["freshness"], _bounds(span)).fetchall()
+    return {**span._asdict(), "as_of": as_of, "is_moving": is_moving}
 
 
 def figures(days: Sequence[dict[str, Any]]) -> Figures:

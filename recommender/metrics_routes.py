@@ -1,5 +1,5 @@
 """`GET /api/metrics` and what is below it. In: a read key, or this machine itself, and a span of days. Out: JSON in
-camelCase; 401 without a right to the figures, 403 with a write key, 422 naming the parameter that is wrong.
+camelCase, or CSV; 401 without a right to the figures, 403 with a write key, 422 naming the parameter that is wrong.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Query, Request, Response
 
 from recommender import metrics
 from recommender.metrics import DAYS_MAX, Daily, Metrics, Span, TopSearches
 from schema import db, rights
+from schema.answers import DOCUMENTED, Format, reply
 from schema.days import Day
 from schema.db import Connection
 from schema.errors import InvalidRequest
@@ -21,36 +22,43 @@ from schema.settings import Settings
 
 Days = Annotated[int, Query(ge=1, le=DAYS_MAX, description="The site's last so many days, today included.")]
 Limit = Annotated[int, Query(ge=1, le=100, description="How many of each kind.")]
+Chosen = Annotated[Format | None, Query(alias="format", description="csv, or json.")]
 Clock = Callable[[], datetime]
 
 
 def add_metrics_routes(app: FastAPI, settings: Settings, clock: Clock = lambda: datetime.now(UTC)) -> None:
     """The three routes. Who assembles the app says how wrong parameters are answered."""
 
-    @app.get("/api/metrics", summary="How recommendations did over the last days (read key)")
-    def summary(request: Request, days: Days = 7) -> Metrics:
+    @app.get("/api/metrics", response_model=Metrics, responses=DOCUMENTED,
+             summary="How recommendations did over the last days (read key)")  # fmt: skip
+    def summary(request: Request, days: Days = 7, chosen: Chosen = None) -> Response:
         with _figures_of(request, settings) as (connection, site_id):
-            return metrics.summary(connection, metrics.last_days(connection, site_id, days, clock()))
+            found = metrics.summary(connection, metrics.last_days(connection, site_id, days, clock()))
+        return reply(request, found, chosen, "metrics")
 
-    @app.get("/api/metrics/daily", summary="The same, day by day (read key)")
-    def daily(request: Request, start: Day | None = None, end: Day | None = None) -> Daily:
+    @app.get("/api/metrics/daily", response_model=Daily, responses=DOCUMENTED,
+             summary="The same, day by day (read key)")  # fmt: skip
+    def daily(request: Request, start: Day | None = None, end: Day | None = None, chosen: Chosen = None) -> Response:
         with _figures_of(request, settings) as (connection, site_id):
             span = _between(metrics.last_days(connection, site_id, 7, clock()), start, end)
-            return metrics.daily(connection, span)
+            found = metrics.daily(connection, span)
+        return reply(request, found, chosen, "metrics-daily")
 
-    @app.get("/api/metrics/top-searches", summary="What visitors asked for most (read key)")
-    def top_searches(request: Request, days: Days = 7, limit: Limit = 10) -> TopSearches:
+    @app.get("/api/metrics/top-searches", response_model=TopSearches, responses=DOCUMENTED,
+             summary="What visitors asked for most (read key)")  # fmt: skip
+    def top_searches(request: Request, days: Days = 7, limit: Limit = 10, chosen: Chosen = None) -> Response:
         with _figures_of(request, settings) as (connection, site_id):
             span = metrics.last_days(connection, site_id, days, clock())
-            return metrics.top_searches(connection, span, limit)
+            found = metrics.top_searches(connection, span, limit)
+        return reply(request, found, chosen, "top-searches")
 
 
 @contextmanager
 def _figures_of(request: Request, settings: Settings) -> Iterator[tuple[Connection, str]]:
     with db.wrapped():
-        site_id = rights.site_of(settings, request)
-        with db.connect(settings, "tripstream_reader") as connection:
-            yield connection, site_id
+        scope = rights.whole_site_of(settings, request)
+        with db.reading(settings, scope) as connection:
+            yield connection, scope.site_id
 
 
 def _between(week: Span, start: date | None, end: date | None) -> Span:
@@ -65,4 +73,4 @@ def _between(week: Span, start: date | None, end: date | None) -> Span:
         wrong = "start lies after end" if first > last else f"a span has at most {DAYS_MAX} days"
     if not 0 <= (last - first).days < DAYS_MAX:
         raise InvalidRequest(fields=[("start" if start else "end", wrong)])
-    return week.model_copy(update={"start": first, "end": last})
+    return week._replace(start=first, end=last)

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from recommender import documented, reference
 from recommender.answers import Answers, tag
 from recommender.documented import answers as told
-from recommender.wire import CAMEL_ONLY_KNOWN
+from schema.camel import CAMEL_ONLY_KNOWN
 from schema.days import Day
 from schema.settings import Settings
 

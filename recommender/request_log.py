@@ -1,11 +1,12 @@
 """Hands answered requests to the stream, after the answer was sent. In: Asked. Out: stream entries, or a loss counted.
 
 It never slows or fails an answer: no retry, a bound on what is under way, and nothing where Redis has no room for
-events.
+events. What is answered within a moment goes together.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from schema.settings import Settings
 LOST = Counter("tripstream_recommendation_log_lost", "Answered requests that this process could not log.")
 _UNDER_WAY_MAX = 64
 _CONNECTIONS_MAX = 4
+_GATHERED_SECONDS = 0.02  # one by one, handing over took 0.2 ms of CPU each, of the 1.3 that a request takes
 _TELL_SECONDS = 60.0
 logger = logging.getLogger("tripstream.recommender")
 
@@ -32,25 +34,43 @@ class RequestLog:
         self._has_room = has_room
         self._redis = client.connect(settings, _CONNECTIONS_MAX)
         self._under_way = 0
+        self._waiting: list[Asked] = []
         self._lost = 0
         self._told_at: float | None = None
 
     async def append(self, asked: Asked) -> None:
-        """Queue it, or count it as lost."""
+        """Queue it together with those that come meanwhile, or count it as lost."""
         if self._under_way >= _UNDER_WAY_MAX or not self._has_room():
             self._lose("there is no room")
             return
         self._under_way += 1
         try:
-            await stream.append_asked(self._redis, stream.lane_of(asked.visitor, self._lanes), asked)
-        except (RedisError, OSError, TimeoutError) as error:
-            self._lose(type(error).__name__)
+            self._waiting.append(asked)
+            if len(self._waiting) == 1:
+                self._group = asyncio.ensure_future(self._send())
+            await asyncio.shield(self._group)
         finally:
             self._under_way -= 1
 
     async def close(self) -> None:
         """At the end of the process."""
+        if self._waiting:
+            await self._group
         await self._redis.aclose()
+
+    async def _send(self) -> None:
+        await asyncio.sleep(_GATHERED_SECONDS)
+        group, self._waiting = self._waiting, []
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for one in group:
+                    stream.append_asked(pipe, stream.lane_of(one.visitor, self._lanes), one)
+                answers = await pipe.execute(raise_on_error=False)
+        except (RedisError, OSError, TimeoutError) as error:
+            answers = [error] * len(group)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                self._lose(type(answer).__name__)
 
     def _lose(self, why: str) -> None:
         LOST.inc()

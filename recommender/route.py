@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from msgspec import structs
 from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect
 
@@ -24,6 +25,7 @@ from recommender.documented import answers as told
 from recommender.fresh import Fresh
 from recommender.request_log import RequestLog
 from recommender.shown import Trips
+from recommender.texts import Texts
 from schema.errors import Busy, InvalidBody, SlowSender, StorageError, TooLarge, UnsupportedEncoding
 from schema.settings import Settings
 
@@ -33,24 +35,28 @@ _USER_AGENT_MAX = 500
 _START_SECONDS = 5.0
 _UNDER_WAY_MAX = 256  # what four connections answer in some 0.2 s; more would only wait until they give up
 SiteOf = Callable[[Request, dict[str, Any]], str]
+OptedOut = Callable[[Request, str], bool]
 
 
 class Recommender:
     """What answering takes, for as long as the app runs."""
 
-    def __init__(self, settings: Settings, site_of: SiteOf, has_room: Callable[[], bool]) -> None:
+    def __init__(self, settings: Settings, site_of: SiteOf, has_room: Callable[[], bool], opted_out: OptedOut) -> None:
         self.settings = settings
         self.fresh = Fresh(settings)
         self._site_of = site_of
         self._has_room = has_room
+        self._opted_out = opted_out
         self._under_way = 0
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """The catalogue's thread, anew each time, and the connections, which are made when they are needed."""
-        self._trips, self._log = Trips(self.settings), RequestLog(self.settings, self._has_room)
-        self.fresh = Fresh(self.settings)
+        """The catalogue's thread and the connections, anew each time; both come when Postgres does."""
+        kept = Texts()
+        self._trips, self._log = Trips(self.settings, kept), RequestLog(self.settings, self._has_room)
+        self.fresh = Fresh(self.settings, kept.forget)
         self.fresh.start()
+        await self._trips.open()
         try:
             yield
         finally:
@@ -84,6 +90,8 @@ class Recommender:
         site_id = self._site_of(request, {"site_id": wanted.site_id, "write_key": wanted.write_key})
         answered = await answer(catalogue, self._trips, wanted, datetime.now(UTC).date(), began)
         entry = asked(answered, wanted, site_id, _user_agent(request))
+        if self._opted_out(request, site_id):
+            entry = structs.replace(entry, anonymous_id=None, session_id=None, user_agent=None)
         logging = BackgroundTask(self._log.append, entry)
         return Response(formatting.body(answered), media_type="application/json", background=logging)
 

@@ -7,6 +7,7 @@ leaves out its figures and says so in `tripstream_postgres_up`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 
 import psycopg
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
@@ -17,7 +18,7 @@ from redis.exceptions import RedisError
 from reports import status
 from reports.lately import lately
 from schema import db, stream
-from schema.errors import TripstreamError
+from schema.errors import Busy, TripstreamError
 from schema.settings import Settings
 
 
@@ -48,20 +49,31 @@ class Pipeline(Collector):
 
     def _of_postgres(self) -> Iterator[Metric]:
         try:
-            with db.connect(self._settings, "tripstream_reader", statement_seconds_max=2) as connection:
+            with db.connect(self._settings, "tripstream_monitor", statement_seconds_max=2) as connection:
                 rows = status.drained(connection)
                 outbox = status.outbox(connection)
                 marked, unmoved = status.marked(connection)
                 unfit = status.schema_warnings(connection)
+                chores = status.chores(connection)
+                age = status.figures_age(connection)
         except (TripstreamError, psycopg.Error):
             yield _gauge("tripstream_postgres_up", "Whether Postgres answers.", 0)
             return
         yield _gauge("tripstream_postgres_up", "Whether Postgres answers.", 1)
+        yield from self._of_replica()
         yield _gauge("tripstream_outbox_pending", "Emitted events that wait to be moved.", outbox.pending)
         yield _gauge("tripstream_outbox_oldest_seconds", "Age of the oldest of them.", outbox.oldest_seconds)
         yield _gauge("tripstream_outbox_failed", "Emitted events that failed three times.", outbox.failed)
         yield _gauge("tripstream_identities_marked", "Identities whose events wait to be moved.", marked)
         yield _gauge("tripstream_identities_failed", "Those of them that could not be moved.", unmoved)
+        if age is not None:
+            yield _gauge("tripstream_figures_age_seconds", "Since when reports do not know what was stored.", age)
+        waiting = GaugeMetricFamily(
+            "tripstream_chore_waiting_seconds", "How long a chore's oldest tick waits to be done.", labels=["chore"]
+        )
+        for row in chores:
+            waiting.add_metric([row["chore"]], row["waiting_seconds"] or 0)
+        yield waiting
         for name, text in (
             ("stored", "Events stored."),
             ("duplicate", "Events that were stored before."),
@@ -81,6 +93,16 @@ class Pipeline(Collector):
         for row in rows:
             times.add_metric([row["site_id"], str(row["lane"])], row["transactions"], row["seconds"])
         yield times
+
+    def _of_replica(self) -> Iterator[Metric]:
+        if self._settings.database_read_url:
+            try:
+                seconds = db.behind(self._settings)
+            except Busy:  # which says nothing of it
+                return
+            except (TripstreamError, psycopg.Error):
+                seconds = inf
+            yield _gauge("tripstream_replica_seconds", "Age of the replica; +Inf where it cannot be asked.", seconds)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

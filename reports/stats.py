@@ -1,20 +1,19 @@
-"""Views, users and paths of a site: of one day in its own time zone, or of all time. In: Postgres. Out: figures.
+"""Views, users and paths of a site: of one day in its own time zone, or of all time. In: daily tables. Out: figures.
 
-What is rolled up and not dirty is taken from the daily rows; the rest is read from events, so that an event counts as
-soon as it is stored. Bots count nowhere. Distinct users of rolled-up days are estimated, from some hundreds on (1.6 %).
+They are as of the last rollup, which each minute brings, and POST /process-events at once. Bots count nowhere.
+Users of a day are counted, those of all time estimated (1.6 %).
 """
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Any
+from datetime import date, datetime
+from typing import Any, ClassVar
 
-from psycopg import IsolationLevel
 from pydantic import BaseModel
 
-from schema import sketch
+from schema import sketch, spans
+from schema.answers import Fresh
 from schema.db import Connection
-from schema.errors import NotFound
 from schema.sql import load
 
 PATHS_MAX = 10
@@ -28,8 +27,11 @@ class PathViews(BaseModel):
     views: int
 
 
-class Stats(BaseModel):
-    """`total_views` are page views, `unique_users` whoever sent any event; all who are anonymous are one."""
+class Stats(Fresh):
+    """`total_views` are page views, `unique_users` whoever sent any event; all who are anonymous are one. As CSV: the
+    paths."""
+
+    tables: ClassVar[tuple[str, ...]] = ("top_paths",)
 
     site_id: str
     date: date | None
@@ -38,29 +40,31 @@ class Stats(BaseModel):
     top_paths: list[PathViews]
 
 
-def stats(connection: Connection, site_id: str, day: date | None) -> Stats:
-    """One site's figures, all as of one moment. Raises NotFound."""
-    connection.isolation_level = IsolationLevel.REPEATABLE_READ
-    with connection.transaction():
-        asked: dict[str, Any] = {"site_id": site_id, "date": day, "limit": PATHS_MAX}
-        zone = connection.execute(_SQL["zone"], asked).fetchone()
-        if zone is None:
-            raise NotFound(f"There is no site {site_id}.")
-        asked["zone"] = zone[0]
-        rolled_up = connection.execute(_SQL["rolled_up"], asked).fetchall()
-        waiting = connection.execute(_SQL["waiting"], asked).fetchall()
-        paths = connection.execute(_SQL["top_paths"], asked).fetchall()
+def stats(connection: Connection, site_id: str, day: date | None, at: datetime) -> Stats:
+    """One site's figures, all as of one moment. Raises NotFound, InvalidRequest."""
+    spans.refuse_far("date", day)
+    site = spans.site(connection, site_id, at)
+    span = spans.between(connection, site_id, site, day or spans.FIRST, day or site.today)
+    asked: dict[str, Any] = {"site_id": site_id, "date": day, "limit": PATHS_MAX}
+    views, users = _of_day(connection, asked) if day else _of_all_time(connection, asked)
+    paths = connection.execute(_SQL["top_paths"], asked).fetchall()
     return Stats(
+        as_of=span.as_of,
+        is_moving=span.is_moving,
         site_id=site_id,
         date=day,
-        total_views=sum(views for views, _ in [*rolled_up, *waiting]),
-        unique_users=_distinct([one for _, one in rolled_up], [keys for _, keys in waiting]),
-        top_paths=[PathViews(path=path, views=views) for path, views in paths],
+        total_views=views,
+        unique_users=users,
+        top_paths=[PathViews(path=path, views=seen) for path, seen in paths],
     )
 
 
-def _distinct(sketches: list[bytes], keys: list[list[str]]) -> int:
-    """Visitors of all of them together; exactly, where there is no sketch."""
-    if not sketches:
-        return len({key for of_a_day in keys for key in of_a_day})
-    return round(sketch.estimate(sketch.merge([*sketches, *(sketch.of(of_a_day) for of_a_day in keys)])))
+def _of_day(connection: Connection, asked: dict[str, Any]) -> tuple[int, int]:
+    found = connection.execute(_SQL["day"], asked).fetchone()
+    return (found[0], found[1]) if found else (0, 0)
+
+
+def _of_all_time(connection: Connection, asked: dict[str, Any]) -> tuple[int, int]:
+    days = connection.execute(_SQL["all_time"], asked, binary=True).fetchall()
+    users = sketch.bounds([visitors for _, visitors in days])[1] if days else 0
+    return sum(views for views, _ in days), round(users)

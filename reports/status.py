@@ -83,6 +83,12 @@ def freshness(connection: Connection) -> Freshness:
     return Freshness(*connection.execute(_SQL["freshness"]).fetchall()[0])
 
 
+def figures_age(connection: Connection) -> float | None:
+    """Seconds since the moment as of which reports are complete; None before the first rollup."""
+    found: float | None = connection.execute(_SQL["figures_age"]).fetchall()[0][0]
+    return found
+
+
 def rates(connection: Connection) -> tuple[float, float]:
     """Events stored per second, over the last minute and the last hour. Batch ids begin with their time."""
     at = now()

@@ -1,5 +1,5 @@
 """What became of each event of a batch. In: a batch's id, or a moment since when. Out: its receipt with one verdict an
-event: stored, duplicate, bot, dead, refused, or queued while it waits.
+event: stored, duplicate, bot, dead, discarded, refused, or queued while it waits.
 
 Reads only. A batch that is drained while it is being looked for is found on the second look into the receipts.
 """

@@ -46,12 +46,10 @@ def ask_seen(pipe: Any, site_id: str, session_id: UUID) -> Any:
     return pipe.zscore(f"live:{site_id}", session_id.bytes)
 
 
-def slide(redis: Redis, seen_ms: Mapping[str, Mapping[UUID, int]]) -> None:
-    """Move the expiry of known sessions on, per site; unknown sessions stay unknown."""
-    pipe = redis.pipeline(transaction=False)
+def slide(pipe: Any, seen_ms: Mapping[str, Mapping[UUID, int]]) -> None:
+    """Queue what moves the expiry of known sessions on, per site; unknown sessions stay unknown."""
     for site_id, sessions in seen_ms.items():
         pipe.zadd(f"live:{site_id}", {session.bytes: ms for session, ms in sessions.items()}, xx=True, gt=True)
-    pipe.execute()
 
 
 def prune(redis: Redis, sites: Iterable[str], before_ms: int) -> int:
@@ -67,6 +65,22 @@ def prune(redis: Redis, sites: Iterable[str], before_ms: int) -> int:
             if stale:
                 redis.hdel(f"visitor:{site_id}", *stale)
     return gone
+
+
+def forget(redis: Redis, site_id: str, visitors: Iterable[str], sessions: Iterable[str]) -> None:
+    """Forget these visitors and sessions, whose ids come as text."""
+    for key, ids, remove in (("visitor", visitors, redis.hdel), ("live", sessions, redis.zrem)):
+        for page in _pages(ids, 1000):
+            remove(f"{key}:{site_id}", *(UUID(one).bytes for one in page))
+
+
+def found(redis: Redis, site_id: str, visitors: Iterable[str]) -> Iterable[tuple[str, UUID, int | None]]:
+    """The session that each of these visitors was last given, and when that was last seen, in ms."""
+    for visitor in visitors:
+        session = _value(redis.hget(f"visitor:{site_id}", UUID(visitor).bytes))
+        if session is not None:
+            seen = _value(redis.zscore(f"live:{site_id}", session))
+            yield visitor, UUID(bytes=session), None if seen is None else int(seen)
 
 
 def _pages(items: Iterable[Any], size: int) -> Iterable[list[Any]]:

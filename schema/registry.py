@@ -22,7 +22,8 @@ _BURST_SECONDS = 10
 
 class SiteRule(msgspec.Struct, frozen=True):
     """What may be posted to one site. `open_to`: who may post without a key: nobody, loopback or everyone. Rates are
-    events a second, of one key and of one address; None: the setting's."""
+    events a second, of one key and of one address; None: the setting's. `signals`: whether Sec-GPC and DNT are heeded
+    (honour) or not (ignore)."""
 
     origins: list[str]
     open_to: str
@@ -31,6 +32,7 @@ class SiteRule(msgspec.Struct, frozen=True):
     key_burst: int | None = None
     address_rate: int | None = None
     address_burst: int | None = None
+    signals: str = "ignore"
 
 
 class KeyRule(msgspec.Struct, frozen=True):

@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", populate_by_name=True)
 
     database_url: str = _setting("", "Postgres, as its owner. Empty: the embedded server.", env="DATABASE_URL")
+    database_read_url: str = _setting(
+        "", "A replica of it, which figures are read from. Empty: DATABASE_URL.", env="DATABASE_READ_URL"
+    )
     redis_url: str = _setting("", "Redis or Valkey. Empty: the embedded server.", env="REDIS_URL")
     stream_redis_url: str = _setting(
         "", "A Redis of their own for the event streams. Empty: REDIS_URL.", env="STREAM_REDIS_URL"
@@ -128,6 +131,9 @@ class Settings(BaseSettings):
     address_events_burst_max: int = _setting(
         0, "What one address may send at once, after a pause. 0: ten seconds' worth.", "events", ge=0
     )
+    archive: str = _setting(
+        "", "Directory for rows that go at night, as Parquet (with pyarrow). Empty: they are not kept."
+    )
     accept_window_days: int = _setting(400, "Events older than this are refused.", "days", ge=1, le=3650)
     clock_skew_seconds_max: int = _setting(
         300, "A sent_at further in the future than this moves the batch's times back.", "s", ge=0
@@ -143,6 +149,10 @@ class Settings(BaseSettings):
         ge=1000,
     )
 
+    live_listeners_max: int = _setting(
+        1000, "Streams of live figures (`/api/live`) at once, per process; more are answered 503.", "streams", ge=1
+    )
+
     redis_seconds_max: float = _setting(2.0, "Redis call at accept; past it the answer is 503.", "s", gt=0)
     redis_share_max: float = _setting(
         0.65, "Share of maxmemory above which ingestion answers 503.", "share", gt=0, le=0.95
@@ -153,6 +163,12 @@ class Settings(BaseSettings):
     drain_seconds_max: int = _setting(45, "Life of one drain job.", "s", ge=1, le=3600)
     dedupe_window_days: int = _setting(400, "How long an event_id is remembered.", "days", ge=1, le=3650)
     backlog_alarm_seconds: int = _setting(60, "Oldest queued batch older than this raises an alarm.", "s", ge=1)
+    read_connections_max: int = _setting(
+        8, "Connections for reading figures, per process and server.", "connections", ge=1, le=1000
+    )
+    replica_seconds_max: int = _setting(
+        30, "Figures of a replica that is further behind are refused with 503.", "s", ge=1, le=86_400
+    )
     process_events_seconds_max: int = _setting(30, "How long POST /process-events drains before it answers.", "s", ge=1)
 
     @field_validator("trusted_proxies")

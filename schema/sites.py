@@ -5,8 +5,9 @@ whole: ingest sees either the old one or the new one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from datetime import date
 from typing import Any, NamedTuple
 
 import msgspec
@@ -58,7 +59,8 @@ def add_site(connection: db.Connection, site: dict[str, Any]) -> str:
 
     Limits that are not said are the settings'. Raises ConfigError when the site exists or a value is wrong.
     """
-    values = dict.fromkeys(LIMITS) | site | {"origins": [as_origin(origin) for origin in site["origins"]]}
+    unsaid = dict.fromkeys((*LIMITS, "signals", "raw_days"))
+    values = unsaid | site | {"origins": [as_origin(origin) for origin in site["origins"]]}
     with _refusals(values), connection.transaction():
         connection.execute(load("sites")["add_site"], values)
         return _make_key(connection, site["site_id"], "write", None)
@@ -66,12 +68,21 @@ def add_site(connection: db.Connection, site: dict[str, Any]) -> str:
 
 def change_site(connection: db.Connection, site_id: str, changes: dict[str, Any]) -> None:
     """Change the rules and limits that are named; a limit of -1 is the setting's again. Raises ConfigError."""
-    values = dict.fromkeys(("name", "origins", "open_to", "strict", *LIMITS)) | changes | {"site_id": site_id}
+    values = (
+        dict.fromkeys(("name", "time_zone", "origins", "open_to", "strict", "signals", "raw_days", *LIMITS))
+        | changes
+        | {"site_id": site_id}
+    )
     if values["origins"] is not None:
         values["origins"] = [as_origin(origin) for origin in values["origins"]]
     with _refusals(values):
         if connection.execute(load("sites")["change_site"], values).fetchone() is None:
             raise ConfigError(_NO_SITE.format(site_id))
+
+
+def zones(connection: db.Connection, site_id: str) -> list[tuple[str, date | None]]:
+    """Whose days a site's are, and from which day on; the first from ever."""
+    return connection.execute(load("sites")["zones"], {"site_id": site_id}).fetchall()
 
 
 def add_key(connection: db.Connection, site_id: str, role: str, hours: float | None = None) -> str:
@@ -101,8 +112,13 @@ def revoke(connection: db.Connection, site_id: str, key_id: int) -> None:
 
 def right(connection: db.Connection, key: str) -> Right | None:
     """What a live key is good for."""
-    row = connection.execute(load("sites")["right"], {"key_hash": key_hash(key)}).fetchone()
+    row = connection.execute(load("scopes")["key_right"], {"key_hash": key_hash(key)}).fetchone()
     return Right(*row) if row else None
+
+
+def living(connection: db.Connection, hashes: Collection[bytes]) -> set[bytes]:
+    """Those of the keys that still may read, all given as their hashes."""
+    return {row[0] for row in connection.execute(load("scopes")["living"], {"key_hashes": list(hashes)})}
 
 
 def listed(connection: db.Connection) -> list[dict[str, Any]]:
@@ -163,5 +179,7 @@ def _why(constraint: str, values: dict[str, Any]) -> str:
     told = {
         "sites_site_id_check": "site ids are a-z, 0-9, - and _",
         "sites_open_to_check": "a site is open to nobody, loopback or everyone",
+        "sites_signals_check": "signals of browsers are honoured (honour) or not (ignore)",
+        "sites_raw_days_check": "rows are kept for 1 to 36500 days",
     }
     return f"refused by {constraint}: {told.get(constraint, 'limits are numbers from 0')}"

@@ -66,7 +66,11 @@ def connect(url: str, seconds_max: float = 10.0) -> Redis:
     from redis.retry import Retry
 
     return Redis.from_url(
-        url, socket_timeout=seconds_max, socket_connect_timeout=5.0, retry=Retry(NoBackoff(), 0), protocol=2
+        url,
+        socket_timeout=seconds_max,
+        socket_connect_timeout=min(seconds_max, 5.0),
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
     )
 
 
@@ -312,6 +316,12 @@ def is_paused(redis: Redis) -> bool:
 def has_until(redis: Redis, lane: int, until: str) -> bool:
     """Whether any entry up to the id `until` is still in the lane."""
     return bool(redis.xrange(f"ev:{lane}", max=until, count=1))
+
+
+def added(redis: Redis, lane: int) -> tuple[int, str]:
+    """How many entries a lane ever got, and the last one's id."""
+    found = _value(redis.xinfo_stream(f"ev:{lane}"))
+    return int(found["entries-added"]), found["last-generated-id"].decode()
 
 
 def beat_clock(redis: Redis) -> None:

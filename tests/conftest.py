@@ -19,12 +19,16 @@ import psycopg
 import pytest
 import redis
 
-from schema import migrate
+from schema import migrate, pools
 from schema.settings import Settings
 from tripstream.embedded_postgres import DATABASE, Postgres
 from tripstream.embedded_valkey import Valkey
 
-for _name in [n for n in os.environ if n.startswith("TRIPSTREAM_") or n.endswith(("DATABASE_URL", "REDIS_URL"))]:
+for _name in [
+    n
+    for n in os.environ
+    if n.startswith("TRIPSTREAM_") or n.endswith(("DATABASE_URL", "DATABASE_READ_URL", "REDIS_URL"))
+]:
     del os.environ[_name]
 
 # What a crash of the machine would lose, no test can see; clones of the database cost half as much.
@@ -79,6 +83,7 @@ def settings(servers: Servers) -> Iterator[Settings]:
     with psycopg.connect(servers.postgres.url("postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE}")
         yield servers.settings(name)
+        pools.close()
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 

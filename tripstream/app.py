@@ -25,16 +25,22 @@ from recommender.metrics_routes import add_metrics_routes
 from recommender.reference_routes import add_reference_routes
 from recommender.route import Recommender
 from reports import status
+from reports.events_routes import add_events_routes
+from reports.figures_routes import add_figures_routes
 from reports.lately import lately
+from reports.live_routes import add_live_routes
 from reports.metrics import Pipeline
 from reports.stats_routes import add_stats_routes
 from reports.verdicts_route import add_verdicts_route
-from schema import db, migrate, rights
+from schema import db, migrate, pools, rights, signals
 from schema import settings as config
 from schema.errors import InvalidRequest, TripstreamError
 from schema.event import now
+from schema.hosting import ENDING
 from schema.settings import Settings
 from tripstream.docs import add_docs
+from tripstream.privacy_routes import add_privacy_routes
+from tripstream.signed_in import SignedIn
 
 _WRONG_FIELDS_MAX = 20
 logger = logging.getLogger("tripstream.recommender")
@@ -53,15 +59,17 @@ def create(settings: Settings | None = None) -> Ingest:
     chosen = settings or config.load()
 
     @asynccontextmanager
-    async def lifespan(app: Ingest) -> AsyncIterator[None]:
+    async def lifespan(app: Ingest) -> AsyncIterator[dict[str, Any]]:
         pipeline = Pipeline(chosen)
         REGISTRY.register(pipeline)
-        async with accepting(app) as gate, recommender.open():
-            app.state.gate, app.state.recommender = gate, recommender
-            yield
+        async with accepting(app) as gate, recommender.open(), live.open():
+            app.state.gate, app.state.recommender, app.state.live = gate, recommender, live
+            yield {ENDING: [live.end]}
         REGISTRY.unregister(pipeline)
+        pools.close()
 
     app = Ingest(chosen, lifespan=lifespan)
+    app.add_middleware(SignedIn, settings=chosen)
     add_service_routes(app, _not_ready(chosen))
     app.add_exception_handler(RequestValidationError, _answer_validation)
     app.add_exception_handler(InvalidRequest, _answer_invalid)
@@ -70,8 +78,12 @@ def create(settings: Settings | None = None) -> Ingest:
     add_evaluation_routes(app, chosen, lambda: recommender.fresh.view, require_admin)
     add_metrics_routes(app, chosen)
     add_stats_routes(app, chosen)
+    live = add_live_routes(app, chosen)
+    add_figures_routes(app, chosen)
+    add_events_routes(app, chosen)
     add_reference_routes(app, chosen)
     add_verdicts_route(app, chosen)
+    add_privacy_routes(app, chosen)
     add_docs(app)
     return app
 
@@ -90,7 +102,13 @@ def add_recommendations(app: Ingest, settings: Settings) -> Recommender:
         gate = app.state.gate
         return gate.registry is not None and bool(gate.memory_share < settings.redis_share_max)
 
-    recommender = Recommender(settings, site_of, has_room)
+    def opted_out(request: Request, site_id: str) -> bool:
+        gate = app.state.gate
+        if gate.registry is None or site_id not in gate.registry.sites:
+            return False
+        return signals.opted_out(dict(request.scope["headers"]), gate.registry.sites[site_id])
+
+    recommender = Recommender(settings, site_of, has_room, opted_out)
     route.add_route(app, recommender)
     app.hot[route.PATH] = CORSMiddleware(
         _directly(app, recommender),
@@ -153,6 +171,8 @@ def _wrong_field(error: dict[str, Any]) -> tuple[str, str]:
     where, *place = error["loc"]
     if error["type"] == "json_invalid":
         place = []
+    if error["type"] == "extra_forbidden" and where == "query":
+        return ".".join(map(str, place)), "there is no such parameter here"
     return ".".join(map(str, place)) or where, error["msg"].removeprefix("Value error, ")
 
 
@@ -164,7 +184,7 @@ def require_admin(request: Request, settings: Settings) -> None:
 def _not_ready(settings: Settings) -> Callable[[], list[str]]:
     def reasons() -> list[str]:
         try:
-            with db.connect(settings, "tripstream_reader", statement_seconds_max=2) as connection:
+            with db.connect(settings, "tripstream_monitor", statement_seconds_max=2) as connection:
                 applied, _ = status.schema_version(connection)
         except (TripstreamError, psycopg.Error):
             return ["Postgres cannot be reached, or was never migrated"]

@@ -18,7 +18,11 @@ from tripstream import (
     evaluation_commands,
     figure_commands,
     identity_commands,
+    import_commands,
+    owner_commands,
+    privacy_commands,
     replay_commands,
+    retention_commands,
     run_commands,
     schema_commands,
     site_commands,
@@ -84,9 +88,13 @@ for _commands in (
     evaluation_commands,
     replay_commands,
     tail_commands,
+    privacy_commands,
 ):
     app.add_typer(_commands.app)
+site_commands.site.add_typer(owner_commands.owner, name="owner")
 app.add_typer(site_commands.site, name="site")
 app.add_typer(identity_commands.identity, name="identity")
+app.add_typer(import_commands.imports, name="import")
 app.add_typer(site_commands.deadletters, name="deadletters")
+app.add_typer(retention_commands.retention, name="retention")
 app.add_typer(schema_commands.schema, name="schema")

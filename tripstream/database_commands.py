@@ -1,12 +1,14 @@
-"""The commands that open Postgres' own programs on our database: dsn, psql, pg_dump.
+"""The commands about the database as a whole: dsn, psql, pg_dump, backup, restore.
 
-In: settings, and arguments for the program. Out: the program in our place, so that pipes, signals and exit code are
-its own. The programs are those of the wheel that brings the embedded server: a pg_dump older than its server refuses.
+In: settings, and arguments. psql and pg_dump take our place, so that pipes, signals and exit code are their own. The
+programs are those of the wheel that brings the embedded server: a pg_dump older than its server refuses.
 """
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -31,8 +33,36 @@ def psql(context: typer.Context) -> None:
 
 @app.command("pg_dump", context_settings=_PASSED_ON)
 def pg_dump(context: typer.Context) -> None:
-    """Back our database up: tripstream pg_dump [pg_dump's options] > FILE."""
+    """Open pg_dump on our database: tripstream pg_dump [pg_dump's options] > FILE."""
     _become("pg_dump", context.args)
+
+
+@app.command()
+def backup(file: Annotated[Path, typer.Argument(help="A new file; readable by nobody else.")]) -> None:
+    """Write everything that Postgres holds into one file."""
+    from schema import db
+    from tripstream.backup import backup as write
+
+    with db.wrapped():
+        done = write(connect(config.load()), file)
+    typer.echo(f"{done.path}: {done.events:,} events, {done.size / 1e6:.1f} MB")
+    if done.queued:
+        typer.echo(f"not in it: {done.queued} batches that were still queued in Redis")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `tripstream backup` wrote.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Also where the database holds events.")] = False,
+) -> None:
+    """Put a backup in place of what the database holds, then verify it."""
+    from schema import db
+    from tripstream.backup import restore as load
+    from tripstream.figure_commands import progress, told
+
+    with db.wrapped(), progress() as tell:
+        report = load(connect(config.load()), file, tell, replace=replace)
+    told(report)
 
 
 def _become(name: str, arguments: list[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import psycopg
@@ -21,13 +22,16 @@ from schema.db import Connection
 from schema.errors import TripstreamError
 from schema.registry import KEY
 from schema.settings import Settings
-from workers import agents
+from schema.sql import load
+from workers import agents, months
 from workers.clock import CHORES, Chore
 
 _FREE_BYTES_MIN = 2 << 30
 _CLOCK_SKEW_SECONDS_MAX = 2.0
 _CHORE_SECONDS_LATE = 300
 _SNAPSHOT_HOURS_MAX = 25
+_RETENTION_DAYS_LATE = 3
+_SQL = load("clock")
 
 
 class Finding(NamedTuple):
@@ -42,6 +46,8 @@ class Finding(NamedTuple):
 def examine(settings: Settings) -> list[Finding]:
     """Every check, in the order in which to mend what is broken."""
     servers = [*_guarded("Postgres", _postgres, settings), *_guarded("Redis", _redis, settings)]
+    if settings.database_read_url:
+        servers += _guarded("replica", _replica, settings)
     return [*servers, *_snapshot(settings), *_disk(settings)]
 
 
@@ -49,8 +55,14 @@ def _guarded(what: str, checks: Callable[[Settings], Iterator[Finding]], setting
     try:
         yield from checks(settings)
     except (TripstreamError, psycopg.Error, RedisError, OSError) as error:
-        url = "DATABASE_URL" if what == "Postgres" else "REDIS_URL"
+        url = {"Postgres": "DATABASE_URL", "replica": "DATABASE_READ_URL"}.get(what, "REDIS_URL")
         yield Finding(what, False, str(error).split("\n", 1)[0], f"start it with `make up`, or correct {url}")
+
+
+def _replica(settings: Settings) -> Iterator[Finding]:
+    seconds = db.behind(settings)
+    advice = "figures are refused meanwhile; see pg_stat_replication on the primary, and is `tripstream clock` running?"
+    yield Finding("replica", seconds <= settings.replica_seconds_max, f"{seconds:.0f} s behind", advice)
 
 
 def _postgres(settings: Settings) -> Iterator[Finding]:
@@ -69,13 +81,8 @@ def _postgres(settings: Settings) -> Iterator[Finding]:
 
 
 def _pipeline(connection: Connection) -> Iterator[Finding]:
-    months = _value(
-        connection,
-        "SELECT count(*) FROM unnest(enum_range(NULL::event_category)) AS c WHERE to_regclass("
-        "format('events_%%s_%%s', c, to_char(now() AT TIME ZONE 'UTC' + interval '1 month', 'YYYY_MM'))) IS NULL",
-    )
+    yield from _partitions(connection)
     advice = "is the clock running? `tripstream status` shows the last run of the chore `partitions`"
-    yield Finding("next month's partitions", None if months != "0" else True, f"{months} missing", advice)
     requests = _value(
         connection,
         "SELECT to_regclass('recommendation_requests_'"
@@ -93,6 +100,30 @@ def _pipeline(connection: Connection) -> Iterator[Finding]:
     yield Finding("user agents", None if outdated else True, f"{outdated} judged by older rules", advice)
     dead = sum(row["events"] for row in status.dead_by_reason(connection))
     yield Finding("dead letters", None if dead else True, str(dead), "see `tripstream deadletters list`")
+
+
+def _partitions(connection: Connection) -> Iterator[Finding]:
+    """Months are there before anyone needs them; nothing hides in a default one, or beside the table."""
+    missing = [name for (name,) in connection.execute(_SQL["missing_months"])]
+    advice = "is the clock running? `tripstream status` shows the last run of the chore `partitions`"
+    found = ", ".join(missing) + " missing" if missing else "this month and the next two are there"
+    yield Finding("partitions", False if any(_is_now(name) for name in missing) else not missing or None, found, advice)
+    defaults = [name for (name,) in connection.execute(_SQL["default_partitions"])]
+    advice = "move its rows into months and drop it: with it, no month can be made or dropped without locking all"
+    yield Finding("default partitions", not defaults, ", ".join(defaults) or "none", advice)
+    loose = months.loose(connection)
+    advice = (
+        "the next `tripstream retention` drops those that are empty; others were detached by hand: archive and drop"
+    )
+    yield Finding("detached months", None if loose else True, ", ".join(loose) or "none", advice)
+    at = datetime.now(UTC)
+    late = [month.name for month in months.past(connection, at - timedelta(days=_RETENTION_DAYS_LATE))]
+    advice = "`tripstream retention` drops them; does the chore `retention` fail? `tripstream status` shows why"
+    yield Finding("retention", None if late else True, f"{len(late)} months are past their limit", advice)
+
+
+def _is_now(month: str) -> bool:
+    return month.endswith(datetime.now(UTC).strftime("%Y_%m"))
 
 
 def _chore(chore: Chore, ticks: dict[str, Any] | None) -> Finding:

@@ -9,15 +9,20 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from schema import settings as config
+from schema.errors import ConfigError
 from schema.settings import Settings
 from tripstream.running import connect
+
+if TYPE_CHECKING:
+    from workers.verify import Report  # psycopg, datasketches
 
 app = typer.Typer()
 _TURNED_SHOWN = 20
@@ -32,27 +37,30 @@ def status() -> None:
     from workers import agents
 
     settings = _settings()
-    with db.wrapped(), db.connect(settings) as connection, stream.connect(settings.streams_url) as redis:
+    with (
+        db.wrapped(),
+        db.connect(settings) as connection,
+        db.connect(settings, "tripstream_monitor") as monitor,
+        stream.connect(settings.streams_url) as redis,
+    ):
         queue = figures.queue(redis, settings)
-        fresh = figures.freshness(connection)
-        minute, hour = figures.rates(connection)
+        fresh = figures.freshness(monitor)
+        minute, hour = figures.rates(monitor)
         console.print(f"backlog    {queue.batches} batches, oldest {queue.oldest_seconds:.1f} s")
         console.print(f"memory     {queue.memory_share:.0%} of Redis' limit")
-        outbox = figures.outbox(connection)
+        outbox = figures.outbox(monitor)
         console.print(
             f"outbox     {outbox.pending} pending, oldest {outbox.oldest_seconds:.1f} s; {outbox.failed} failed"
         )
         console.print(f"rate       {minute:.1f} events/s over a minute, {hour:.1f} over an hour")
-        console.print(
-            "asked      {} recommendations in an hour, {} without a result".format(*figures.asked(connection))
-        )
+        console.print("asked      {} recommendations in an hour, {} without a result".format(*figures.asked(monitor)))
         console.print(f"freshness  last stored {_ago(fresh.last_drained)}, newest rolled-up hour {fresh.newest_hour}")
         console.print(f"waiting    {fresh.dirty_hours} hours and {fresh.dirty_days} days for the next rollup")
-        console.print("identities {} wait to be moved; {} failed".format(*figures.marked(connection)))
+        console.print("identities {} wait to be moved; {} failed".format(*figures.marked(monitor)))
         if outdated := agents.outdated(connection):
             console.print(f"agents     {outdated} user agents were judged by older rules: `tripstream reclassify`")
-        _print("events by site and lane", figures.drained(connection))
-        _print("chores", figures.chores(connection))
+        _print("events by site and lane", figures.drained(monitor))
+        _print("chores", figures.chores(monitor))
         refused = [
             {"site": site, "event type and reason": reason, "refused": n}
             for site in sites.ids(connection)
@@ -61,7 +69,7 @@ def status() -> None:
         _print("refused in a response", refused)
         _print("identities that cannot be moved", figures.unmoved(connection))
         _print("dead letters", figures.dead_by_reason(connection))
-        _print("stored though it does not fit its schema", figures.schema_warnings(connection))
+        _print("stored though it does not fit its schema", figures.schema_warnings(monitor))
 
 
 @app.command()
@@ -86,6 +94,11 @@ def verify() -> None:
 
     with db.wrapped(), progress() as tell:
         report = verification.verify(_settings(), tell)
+    told(report)
+
+
+def told(report: Report) -> NoReturn:
+    """Print what a verification found, and end with its exit code."""
     _print("promise 3", [site._asdict() | {"residual": site.residual} for site in report.sites])
     for problem in report.problems:
         console.print(f"[red]differs[/] {problem}", highlight=False)
@@ -125,12 +138,21 @@ def reclassify(
 
 
 @app.command()
-def rollup() -> None:
+def rollup(
+    day: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Also this day, though nothing in it changed.")
+    ] = None,
+    site_id: Annotated[str | None, typer.Option("--site", help="With --day: only of this site.")] = None,
+) -> None:
     """Roll up what changed since the last time; the clock does this every minute."""
     from schema import db
     from workers import rollup as rolling  # psycopg, datasketches
 
+    if site_id is not None and day is None:
+        raise ConfigError("--site needs --day: say which day of the site to roll up again")
     with db.wrapped(), db.connect(_settings(), statement_seconds_max=0) as connection, progress() as tell:
+        if day is not None:
+            rolling.mark(connection, day.date(), site_id)
         done = rolling.run_once(connection, lambda at, total: tell("buckets", at, total))
     console.print(f"{done.hours} hours and {done.days} days rolled up")
 
@@ -195,4 +217,4 @@ def _print(title: str, rows: list[dict[str, Any]]) -> None:
 def _cell(value: Any) -> str:
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-    return "" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
+    return "" if value is None else f"{value:.2f}" if isinstance(value, float) else escape(str(value))

@@ -13,13 +13,14 @@ import asyncio
 import errno
 import os
 import socket
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from schema.errors import ConfigError
+from schema.hosting import ABORT, ENDING
 from schema.settings import Settings
 
 _BACKLOG = 2048
@@ -88,6 +89,7 @@ class Deadline(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._forget_head()
         self._in_head = False
+        cast(dict[str, Any], self.scope)[ABORT] = self.transport.abort
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -125,6 +127,12 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started_fd is not None and self.started:
             os.write(self.started_fd, b".")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn waits for every answer: those that would go on for ever are told to end."""
+        for end in self.lifespan.state.get(ENDING, ()):
+            end()
+        await super().shutdown(sockets)
 
 
 def listen(settings: Settings) -> socket.socket:

@@ -26,9 +26,11 @@ deadletters = typer.Typer(help="Events that could not be stored.", no_args_is_he
 Site = Annotated[str, typer.Argument(help="The site's id.")]
 Origins = Annotated[list[str] | None, typer.Option(help="Allowed origin; repeat it. Default: any.")]
 _OPEN = "Who may post without a key: nobody, loopback, everyone."
+_SIGNALS = "Sec-GPC and DNT: honour (such a browser's events are not kept) or ignore."
 _ROLE = "What it is for: write (events), read (figures) or admin (calls that change things)."
 _UNTIL = "; default: the setting's; 0: no limit"
 _AGAIN = "; -1: the setting's again"
+_RAW = "Days that single interactions and activities are kept; figures stay for ever. Default: as their category."
 
 
 def _limit(what: str, least: int = 0, more: str = _UNTIL) -> Any:
@@ -43,6 +45,8 @@ def add(
     origin: Origins = None,
     open_to: Annotated[str, typer.Option(help=_OPEN)] = "nobody",
     strict: Annotated[bool, typer.Option(help="Refuse unknown event types and sources.")] = False,
+    signals: Annotated[str, typer.Option(help=_SIGNALS)] = "ignore",
+    raw_days: Annotated[int | None, typer.Option(min=1, max=36500, help=_RAW)] = None,
     key_rate: Annotated[int | None, _limit("Events a second of one key")] = None,
     key_burst: Annotated[int | None, _limit("Events at once of one key")] = None,
     address_rate: Annotated[int | None, _limit("Events a second of one address")] = None,
@@ -58,6 +62,8 @@ def add(
         "origins": origin or ["*"],
         "open_to": open_to,
         "strict": strict,
+        "signals": signals,
+        "raw_days": raw_days,
         "key_rate": key_rate,
         "key_burst": key_burst,
         "address_rate": address_rate,
@@ -73,9 +79,12 @@ def add(
 def change(
     site_id: Site,
     name: Annotated[str | None, typer.Option(help="Name for people.")] = None,
+    time_zone: Annotated[str | None, typer.Option(help="Where its days begin and end from tomorrow on.")] = None,
     origin: Annotated[list[str] | None, typer.Option(help="Allowed origins from now on; * for any.")] = None,
     open_to: Annotated[str | None, typer.Option(help=_OPEN)] = None,
     strict: Annotated[bool | None, typer.Option(help="Refuse unknown event types and sources.")] = None,
+    signals: Annotated[str | None, typer.Option(help=_SIGNALS)] = None,
+    raw_days: Annotated[int | None, typer.Option(min=-1, max=36500, help=_RAW + " -1: that again.")] = None,
     key_rate: Annotated[int | None, _limit("Events a second of one key", -1, _AGAIN)] = None,
     key_burst: Annotated[int | None, _limit("Events at once of one key", -1, _AGAIN)] = None,
     address_rate: Annotated[int | None, _limit("Events a second of one address", -1, _AGAIN)] = None,
@@ -86,9 +95,12 @@ def change(
 
     changes = {
         "name": name,
+        "time_zone": time_zone,
         "origins": origin or None,
         "open_to": open_to,
         "strict": strict,
+        "signals": signals,
+        "raw_days": raw_days,
         "key_rate": key_rate,
         "key_burst": key_burst,
         "address_rate": address_rate,
@@ -97,7 +109,10 @@ def change(
     with _postgres(role="owner") as (connection, settings):
         sites.change_site(connection, site_id, changes)
         _publish(settings)
+        *_, (zone, since) = sites.zones(connection, site_id)
     console.print(f"site {site_id} changed")
+    if time_zone is not None and since is not None:
+        console.print(f"its days are those of {zone} from {since} on; those before stay as they are")
 
 
 @site.command("key")

@@ -69,14 +69,22 @@ def _move(settings: Settings) -> None:
     mover.move(settings)
 
 
+def _retain(settings: Settings) -> None:
+    from workers import retention  # as with rollups
+
+    retention.chore(settings)
+
+
 CHORES = (
     Chore("mirror", upkeep.mirror, timedelta(seconds=15)),
     Chore("identities", _move, timedelta(seconds=5)),
     Chore("rollup", _roll_up, timedelta(minutes=1)),
     Chore("outbox", outbox.move, timedelta(seconds=5), seconds_max=30),
     Chore("snapshot", "recommender.building.build", timedelta(seconds=10), channel="catalogue"),
+    Chore("erasures", "workers.erasure.run_due", timedelta(minutes=1), seconds_max=3600),
     Chore("prune", upkeep.prune, timedelta(minutes=15)),
     Chore("partitions", upkeep.partitions, timedelta(days=1), offset=timedelta(hours=2), catch_up=3),
+    Chore("retention", _retain, timedelta(days=1), offset=timedelta(hours=2), seconds_max=3600),
 )
 _BY_NAME = {chore.name: chore for chore in CHORES}
 _BY_CHANNEL = {chore.channel: chore for chore in CHORES if chore.channel is not None}

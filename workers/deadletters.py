@@ -19,6 +19,7 @@ from schema.errors import InvalidEvent, NotFound
 from schema.event import MICROSECOND, Batch, Event, Verified, as_json, from_json
 from schema.settings import Settings
 from schema.sql import load
+from workers import floors
 from workers.copying import make_tables
 from workers.drain import is_poison, lane_lock
 from workers.fits import count_warnings
@@ -110,6 +111,9 @@ def _replay(connection: Connection, dead_letter_id: int, dictionaries: Dictionar
                 return Replay(dead_letter_id, "already resolved", letter["state"])
             if letter["raw"] != seen["raw"]:
                 return Replay(dead_letter_id, "dead", "it was patched just now: replay it again")
+            floor = floors.held(connection, [site_id]).get(site_id)
+            if floor is not None and staged.event.occurred_at < floor.at:
+                return Replay(dead_letter_id, "dead", f"patch occurred_at first: {floor.poison.reason}")
             known = known_events(connection, [(staged.batch.site_id, staged.event.event_id)])
             write(connection, [] if known else [staged], dictionaries, settings)
             count_warnings(connection, REPLAYS, {(site_id, event_type): (1, why)} if why and not known else {})

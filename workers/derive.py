@@ -15,7 +15,7 @@ from psycopg import IsolationLevel, sql
 
 from schema.db import Connection
 from schema.sql import load
-from workers import rollup
+from workers import daily, rollup
 
 Progress = Callable[[str, int, int], None]
 
@@ -74,7 +74,9 @@ DERIVED = (
         ),
     ),
     Derived("rollup_hourly", ("site_id", "hour", "event_type_id"), _FIGURES),
+    Derived("hourly_stats", ("site_id", "hour"), ("events", "unique_users")),
     Derived("daily_events", ("site_id", "date", "event_type_id"), _FIGURES),
+    *(Derived(one.table, ("site_id", "date", *one.key), one.figures) for one in daily.DAILY),
     Derived("weekly_events", ("site_id", "date", "event_type_id"), _FIGURES),
     Derived("monthly_events", ("site_id", "date", "event_type_id"), _FIGURES),
     Derived(
@@ -103,7 +105,9 @@ DERIVED = (
 )
 _SHADOWED = (*(table.name for table in DERIVED), "dirty_hours", "dirty_days", "dirty_recommendation_days")
 _STEPS = (
-    *(load("drain")[step] for step in ("store_users", "store_sessions", "store_trips", "mark_hours", "mark_days")),
+    *(load("folding")[step] for step in ("put_users", "put_sessions", "put_trips")),
+    *(load("drain")[step] for step in ("store_users", "store_sessions", "describe_sessions", "store_trips")),
+    *(load("drain")[step] for step in ("mark_hours", "mark_days")),
     *(load("requests")[step] for step in ("mark_answered", "mark_every_asked")),
 )
 
@@ -119,9 +123,11 @@ def derived(connection: Connection, progress: Progress) -> Iterator[None]:
                 live = sql.Identifier("public", name)
                 shadow = sql.SQL("CREATE TEMP TABLE {} (LIKE {} INCLUDING ALL) ON COMMIT DROP")
                 connection.execute(shadow.format(sql.Identifier(name), live))
+            for table in DERIVED:
+                _keep_closed(connection, table)
             for done, step in enumerate(_STEPS):
                 progress("counters", done, len(_STEPS))
-                connection.execute(step)
+                connection.execute(step, {"users": None})
             progress("counters", len(_STEPS), len(_STEPS))
             rollup.roll(connection, lambda done, total: progress("rollups", done, total))
             yield
@@ -155,12 +161,7 @@ def differences(connection: Connection, table: Derived, most: int = 5) -> list[s
 def replace(connection: Connection, table: Derived) -> None:
     """Put the shadow's rows in place of the live ones; owner only."""
     live, shadow = sql.Identifier("public", table.name), sql.Identifier("pg_temp", table.name)
-    columns = connection.execute(
-        "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"
-        " AND attgenerated = '' ORDER BY attnum",
-        (f"public.{table.name}",),
-    ).fetchall()
-    names = sql.SQL(", ").join(sql.Identifier(row[0]) for row in columns)
+    names = _names(connection, table)
     connection.execute(sql.SQL("TRUNCATE {}").format(live))
     connection.execute(
         sql.SQL("INSERT INTO {live} ({names}) SELECT {names} FROM {shadow}").format(
@@ -169,11 +170,40 @@ def replace(connection: Connection, table: Derived) -> None:
     )
 
 
+def _keep_closed(connection: Connection, table: Derived) -> None:
+    """What was computed of closed hours and days stays, and weeks and months follow from it: their events are gone."""
+    for bucket, closed in (("hour", "closed_hour"), ("date", "closed")):
+        if bucket in table.key:
+            kept = sql.SQL(
+                "INSERT INTO {shadow} ({names}) SELECT {names} FROM {live} AS l"
+                " WHERE {bucket} < (SELECT {closed} FROM floors AS f WHERE f.site_id = l.site_id)"
+            )
+            connection.execute(
+                kept.format(
+                    shadow=sql.Identifier("pg_temp", table.name),
+                    live=sql.Identifier("public", table.name),
+                    names=_names(connection, table),
+                    bucket=sql.Identifier(bucket),
+                    closed=sql.Identifier(closed),
+                )
+            )
+
+
+def _names(connection: Connection, table: Derived) -> sql.Composed:
+    """The columns that are stored as they are given."""
+    columns = connection.execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"
+        " AND attgenerated = '' ORDER BY attnum",
+        (f"public.{table.name}",),
+    ).fetchall()
+    return sql.SQL(", ").join(sql.Identifier(row[0]) for row in columns)
+
+
 def _unlike(stored: dict[str, object] | None, recomputed: dict[str, object] | None) -> str:
     if stored is None or recomputed is None:
         return "is missing" if stored is None else "should not be there"
     unlike = [
-        f"{k}: the sketch differs" if str(v).startswith("\\x") else f"{k} is {v}, should be {recomputed[k]}"
+        f"{k}: the bytes differ" if str(v).startswith("\\x") else f"{k} is {v}, should be {recomputed[k]}"
         for k, v in stored.items()
         if v != recomputed[k]
     ]

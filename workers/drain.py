@@ -23,10 +23,12 @@ from redis.exceptions import RedisError
 from schema import live, stream
 from schema.db import Connection
 from schema.entry import Entry
+from schema.event import now
 from schema.settings import Settings
 from workers import refusals
 from workers.copying import make_tables
 from workers.fits import count_warnings
+from workers.happening import Happening
 from workers.receipts import Poison
 from workers.resolve import Dictionaries, Staged
 from workers.store import Outcome, Poisoned, add_drained, asked_in, store_entries, write
@@ -55,6 +57,7 @@ class Drain:
         self.lane = lane
         self.settings = settings
         self._dictionaries = Dictionaries()
+        self._happening = Happening(settings)
         self._entries = min(_ENTRIES_FIRST, settings.drain_entries_max)
         make_tables(connection)
 
@@ -121,12 +124,14 @@ class Drain:
 
     def _commit(self, chunk: Sequence[Entry], poisoned: Poisoned) -> Outcome:
         """One transaction; serialization failures and deadlocks are tried again."""
-        staged = _staged(chunk, poisoned)
+        self._dictionaries.erased.refresh(self.connection)  # first: what they bury must not enter a dictionary
+        staged = self._staged(chunk, poisoned)
         for attempt in range(_TRIES_MAX):
             started = time.perf_counter()
             try:
                 self._dictionaries.learn(self.connection, staged)
-                self._dictionaries.learn_requests(self.connection, asked_in(chunk, poisoned))
+                asked = [a for a in asked_in(chunk, poisoned) if not self._dictionaries.erased.buries_request(a)]
+                self._dictionaries.learn_requests(self.connection, asked)
                 with self.connection.transaction():
                     outcome, per_site = store_entries(
                         self.connection, chunk, poisoned, self._dictionaries, self.settings
@@ -137,11 +142,26 @@ class Drain:
             except (pg.SerializationFailure, pg.DeadlockDetected):
                 if attempt == _TRIES_MAX - 1:
                     raise
+            except pg.CheckViolation as error:
+                if attempt or error.diag.constraint_name:
+                    raise
+                self._dictionaries.forget_months()  # retention dropped one that this drain had seen
         if outcome.batches:
             figures = {"batches": outcome.batches, "stored": len(outcome.stored), "duplicate": outcome.duplicate}
             first = {"lane": self.lane, "batch_id": str(chunk[0].batch_id), "dead": outcome.dead}
             logger.log(logging.WARNING if outcome.dead else logging.INFO, "drained", extra=first | figures)
         return outcome
+
+    def _staged(self, chunk: Sequence[Entry], poisoned: Poisoned) -> list[Staged]:
+        """The events of these entries that are to be stored, unless they are known already."""
+        erased = self._dictionaries.erased
+        return [
+            Staged(event, entry.batch)
+            for entry in chunk
+            if entry.batch is not None
+            for ordinal, event in enumerate(entry.batch.events)
+            if (entry.batch_id, ordinal) not in poisoned and not erased.buries(event, entry.batch)
+        ]
 
     def _bury_whole(self, chunk: Sequence[Entry]) -> Iterator[Outcome]:
         """Keep every event of these entries as a dead letter, without looking at it: whoever looked died."""
@@ -155,7 +175,7 @@ class Drain:
             (ordinal, Staged(event, batch))
             for batch in ([] if entry.batch is None else [entry.batch])
             for ordinal, event in enumerate(batch.events)
-            if (entry.batch_id, ordinal) not in poisoned
+            if (entry.batch_id, ordinal) not in poisoned and not self._dictionaries.erased.buries(event, batch)
         ]
         found = {(entry.batch_id, ordinal): poison for ordinal, poison in self._bisect(asked, count(1))}
         return found or {(entry.batch_id, ordinal): _poison(error) for ordinal in range(entry.events or 1)}
@@ -187,16 +207,20 @@ class Drain:
             return error
 
     def _slide(self, outcomes: Sequence[Outcome]) -> None:
-        """Keep live sessions alive. Best effort: the rows are committed, and a full Redis may refuse this."""
+        """Keep live sessions alive, and tell whoever watches. Best effort: the rows are committed, and a full Redis may
+        refuse this."""
         seen: defaultdict[str, dict[UUID, int]] = defaultdict(dict)
         for outcome in outcomes:
             for event, batch in outcome.stored:
                 if event.session_id is not None:
                     seen[batch.site_id][event.session_id] = batch.received_at // 1000
+        pipe = self.redis.pipeline(transaction=False)  # one answer to wait for, and one fsync
+        live.slide(pipe, seen)
+        self._happening.tell(outcomes, self._dictionaries, now(), pipe)
         try:
-            live.slide(self.redis, seen)
+            pipe.execute()
         except RedisError as error:
-            logger.warning("live sessions were not moved on", extra={"error": type(error).__name__})
+            logger.warning("live sessions and figures were not moved on", extra={"error": type(error).__name__})
 
 
 @contextmanager
@@ -243,13 +267,3 @@ def _poison(error: psycopg.Error) -> Poison:
     what = error.diag.message_primary or str(error).split("\n", 1)[0]
     where = error.diag.column_name or error.diag.constraint_name
     return Poison(f"{what} ({where})" if where else what, error.sqlstate)
-
-
-def _staged(chunk: Sequence[Entry], poisoned: Poisoned) -> list[Staged]:
-    return [
-        Staged(event, entry.batch)
-        for entry in chunk
-        if entry.batch is not None
-        for ordinal, event in enumerate(entry.batch.events)
-        if (entry.batch_id, ordinal) not in poisoned
-    ]

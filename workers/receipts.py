@@ -28,6 +28,8 @@ Repeated = Sequence[tuple[int, Staged]]
 Dead = Sequence[tuple[Entry, int | None, Poison]]
 Unfit = Sequence[tuple[int, Staged, str]]
 """Each with the event's ordinal in its batch; dead letters without one are whole entries."""
+Discarded = Sequence[tuple[Entry, int]]
+"""Events of erased persons: which they were is not said."""
 Places = Mapping[UUID, Sequence[int]]
 """By batch, each ordinal's place in the request, which is what a client knows."""
 
@@ -37,12 +39,17 @@ def places_of(new: Sequence[Entry]) -> Places:
     return {entry.batch_id: entry.batch.places for entry in new if entry.batch is not None}
 
 
-def verdicts(new: Sequence[Entry], repeated: Repeated, dead: Dead, unfit: Unfit) -> dict[UUID, list[dict[str, Any]]]:
+def verdicts(
+    new: Sequence[Entry], repeated: Repeated, dead: Dead, unfit: Unfit, discarded: Discarded = ()
+) -> dict[UUID, list[dict[str, Any]]]:
     """Verdicts by batch, of those that have any; `index` is the event's place in the request."""
     found: defaultdict[UUID, list[dict[str, Any]]] = defaultdict(list)
     places = places_of(new)
     for batch_id, ordinal, verdict in _verdicts(repeated, dead, unfit):
         found[batch_id].append({"index": None if ordinal is None else places[batch_id][ordinal]} | verdict)
+    for entry, ordinal in discarded:
+        told = {"verdict": "discarded", "reason": "the person was erased"}
+        found[entry.batch_id].append({"index": places[entry.batch_id][ordinal]} | told)
     for entry in new:
         for refused in entry.batch.refused if entry.batch else ():
             reason = without_nul(f"{refused.code}: {refused.message}")

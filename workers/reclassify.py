@@ -30,6 +30,7 @@ from workers.verify import standstill
 _SQL = load("agents")
 _DRAIN = load("drain")
 _REQUESTS = load("requests")
+_BASE = load("folding")
 _AGENTS_AT_ONCE = 1_000
 _EVENTS_AT_ONCE = 50_000
 Progress = Callable[[str, int, int], None]
@@ -108,7 +109,10 @@ def _judge(connection: Connection, progress: Progress) -> _Judged:
 def _write(connection: Connection, verdicts: Mapping[int, Verdict]) -> None:
     columns = zip(*verdicts.values(), strict=True) if verdicts else ([],) * len(Verdict._fields)
     names = ("browsers", "systems", "devices", "reasons")
-    connection.execute(_SQL["judge"], {"ids": list(verdicts)} | dict(zip(names, map(list, columns), strict=True)))
+    judged = {"ids": list(verdicts)} | dict(zip(names, map(list, columns), strict=True))
+    with connection.transaction():  # or a run that went on after a crash would not know what another name had
+        connection.execute(_SQL["mark_renamed"], judged)
+        connection.execute(_SQL["judge"], judged)
 
 
 def _move(connection: Connection, progress: Progress) -> int:
@@ -152,9 +156,12 @@ def _move_some(connection: Connection, day: dict[str, Any]) -> int:
         connection.execute(_SQL["restate_first"])
         steps = [_DRAIN["store_trips"], _DRAIN["mark_hours"], _DRAIN["mark_days"], _REQUESTS["mark_answered"]]
         _stage(connection, _SQL["stage_changed"], {}, steps)
-        _stage(connection, _SQL["stage_sessions"], {}, [_SQL["clear_sessions"], _DRAIN["store_sessions"]])
+        steps = [_SQL["clear_sessions"], _BASE["put_changed_sessions"]]
+        steps += [_DRAIN["store_sessions"], _DRAIN["describe_sessions"]]
+        _stage(connection, _SQL["stage_sessions"], {}, steps)
         users = {"users": sorted({*former, *_users(connection)})}
         connection.execute(_SQL["clear_users"], users)
+        connection.execute(_BASE["put_users"], users)
         _stage(connection, _SQL["stage_users"], users, [_DRAIN["store_users"]])
     return moved
 

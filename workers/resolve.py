@@ -19,6 +19,7 @@ from schema.event import CATEGORIES, MICROSECOND, Batch, Event
 from schema.sql import load
 from workers.agents import classify, rules
 from workers.fits import Fits
+from workers.tombstones import Tombstones
 
 _CACHE_MAX = 50_000
 TYPES_MAX = 10_000  # their ids are smallints, and each is a row in every hour: a stranger must not use them up
@@ -71,6 +72,7 @@ class Dictionaries:
         self.texts: defaultdict[str, dict[str | None, int]] = defaultdict(dict)  # by site
         self.stage_types: dict[str, str] = {}
         self.fits = Fits()
+        self.erased = Tombstones()
         self._months: set[tuple[str, int, int]] = set()
         self._request_months: set[tuple[int, int]] = set()
 
@@ -108,6 +110,11 @@ class Dictionaries:
         """What the event's user agent runs on, for an event that does not say it itself."""
         agent = self.agents.get(event.user_agent or batch.user_agent or "")
         return agent.device_type if agent else None
+
+    def is_bot(self, user_agent: str | None) -> bool:
+        """Whether that is the user agent of a bot."""
+        agent = self.agents.get(user_agent or "")
+        return agent is not None and agent.is_bot
 
     def _learn_types(self, connection: Connection, wanted: Mapping[str, str | None]) -> None:
         """`wanted`: names, each with the category that it is to have if it is new."""
@@ -166,6 +173,11 @@ class Dictionaries:
         for site_id, text, text_id in rows:
             self.texts[site_id][text] = text_id
         return {(site_id, text) for site_id, text, _ in rows}
+
+    def forget_months(self) -> None:
+        """See again which months are there."""
+        self._months.clear()
+        self._request_months.clear()
 
     def _make_months(self, connection: Connection, staged: Sequence[Staged]) -> None:
         days = {(self.types[s.event.event_type][1], s.event.occurred_at // (86_400 * MICROSECOND)) for s in staged}

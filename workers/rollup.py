@@ -20,8 +20,9 @@ from psycopg.rows import dict_row
 
 from schema import sketch
 from schema.db import Connection
+from schema.errors import ConfigError
 from schema.sql import load
-from workers import recommendation_rollup
+from workers import daily, recommendation_rollup
 
 _SQL = load("rollup")
 _LOCK = "tripstream.rollup"
@@ -50,14 +51,21 @@ class Span(NamedTuple):
     add: str
 
 
-def _of_events(connection: Connection, bucket: Bucket) -> Iterator[dict[str, Any]]:
+def _of_events(connection: Connection, bucket: Bucket) -> list[dict[str, Any]]:
+    """An hour's figures per type; what they are together is written at once."""
+    types, everyone = [], set()
     for event_type_id, events, sessions, visitors in connection.execute(_SQL["bucket"], bucket).fetchall():
         figures = {"event_type_id": event_type_id, "events": events, "sessions": sessions}
-        yield figures | {"visitors": sketch.of(visitors)}
+        types.append(figures | {"visitors": sketch.of(visitors)})
+        everyone.update(visitors)
+    if types:
+        together = {"events": sum(one["events"] for one in types), "unique_users": len(everyone)}
+        connection.execute(_SQL["add_whole_hour"], bucket | together)
+    return types
 
 
 HOURS = Family("claim_hours", "clear_hour", "add_hour", _of_events)
-DAYS = Family("claim_days", "clear_day", "add_day", _of_events)
+DAYS = Family("claim_days", "clear_day", "add_day", daily.compute)
 REQUEST_DAYS = Family("claim_request_days", "clear_request_day", "add_request_day", recommendation_rollup.figures)
 
 
@@ -100,11 +108,23 @@ def run_once(connection: Connection, progress: Callable[[int, int], None] = lamb
                 connection.isolation_level = None
 
 
+def mark(connection: Connection, day: date, site_id: str | None = None) -> list[str]:
+    """Have a day of a site, or of every site, computed again by the next rollup. Returns the sites. Raises ConfigError
+    for a site that there is not."""
+    sites = [row[0] for row in connection.execute(_SQL["mark"], {"date": day, "site_id": site_id}).fetchall()]
+    if site_id is not None and not sites:
+        raise ConfigError(f"there is no site {site_id!r}: see `tripstream site list`")
+    return sites
+
+
 def _try(connection: Connection, progress: Callable[[int, int], None]) -> Rolled:
     for attempt in range(_TRIES_MAX):
         try:
             with connection.transaction():
-                return roll(connection, progress, _BUCKETS_MAX)
+                rolled = roll(connection, progress, _BUCKETS_MAX)
+                if max(rolled) < _BUCKETS_MAX:
+                    connection.execute(_SQL["complete"])
+                return rolled
         except pg.SerializationFailure:
             if attempt == _TRIES_MAX - 1:
                 raise
@@ -125,15 +145,15 @@ def alone(connection: Connection) -> Iterator[None]:
 def roll(connection: Connection, progress: Callable[[int, int], None], most: int | None = None) -> Rolled:
     """The work itself, inside the caller's transaction: at most so many hours and days of each family, then the weeks
     and months of those days."""
+    connection.execute(load("retention")["forget_closed"])
     claimed = {family: _claim(connection, family, most) for family in (HOURS, DAYS, REQUEST_DAYS)}
+    if claimed[DAYS]:
+        daily.prepare(connection)
     work = [(family, bucket) for family, buckets in claimed.items() for bucket in buckets]
     for done, (family, bucket) in enumerate(work):
         _compute(connection, family, bucket)
         progress(done + 1, len(work))
-    days = claimed[DAYS]
-    for span in SPANS:
-        for site_id, starts in sorted({(day["site_id"], span.starts(day["bucket"])) for day in days}):
-            _merge(connection, span, {"site_id": site_id, "starts": starts, "ends": span.ends(starts)})
+    merge(connection, [(day["site_id"], day["bucket"]) for day in claimed[DAYS]])
     return Rolled(*map(len, claimed.values()))
 
 
@@ -147,6 +167,14 @@ def _compute(connection: Connection, family: Family, bucket: Bucket) -> None:
     connection.execute(_SQL[family.clear], bucket)
     for figures in family.figures(connection, bucket):
         connection.execute(_SQL[family.add], bucket | figures)
+
+
+def merge(connection: Connection, days: Iterable[tuple[str, date]]) -> None:
+    """Bring the weeks and months that these days of sites lie in to what their days say."""
+    days = list(days)
+    for span in SPANS:
+        for site_id, starts in sorted({(site_id, span.starts(day)) for site_id, day in days}):
+            _merge(connection, span, {"site_id": site_id, "starts": starts, "ends": span.ends(starts)})
 
 
 def _merge(connection: Connection, span: Span, bounds: dict[str, Any]) -> None:

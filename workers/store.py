@@ -21,7 +21,7 @@ from schema.entry import Entry
 from schema.event import Batch, as_json, without_nul
 from schema.settings import Settings
 from schema.sql import load
-from workers import receipts, requests
+from workers import floors, receipts, requests
 from workers.attribute import attribute
 from workers.copying import fill_incoming, fill_stage
 from workers.fits import Warned
@@ -52,11 +52,12 @@ class Outcome(NamedTuple):
     batches: int
     requests: int
     warned: Warned
+    discarded: int = 0
 
     @property
     def taken(self) -> int:
         """Events and requests that left the queue."""
-        return len(self.stored) + self.duplicate + self.dead + self.requests
+        return len(self.stored) + self.duplicate + self.dead + self.requests + self.discarded
 
 
 Key = tuple[str, UUID]
@@ -82,6 +83,9 @@ def store_entries(
     warned: dict[Key, str] = {}
     fits = dictionaries.fits
     dead: list[tuple[Entry, int | None, Poison]] = []
+    discarded = dictionaries.erased.buried(new)
+    gone = {(entry.batch_id, ordinal) for entry, ordinal in discarded}
+    poisoned = {**poisoned, **floors.too_old(connection, new)}
     for entry in new:
         if entry.asked is not None:
             if (poison := poisoned.get((entry.batch_id, 0))) is not None:
@@ -91,6 +95,8 @@ def store_entries(
             dead.append((entry, None, Poison("the entry cannot be read", None)))
             continue
         for ordinal, event in enumerate(entry.batch.events):
+            if gone and (entry.batch_id, ordinal) in gone:
+                continue
             if poisoned and (poison := poisoned.get((entry.batch_id, ordinal))) is not None:
                 dead.append((entry, ordinal, poison))
                 continue
@@ -104,20 +110,20 @@ def store_entries(
             elif why is not None:
                 warned[key] = why
         for ordinal, none in enumerate(entry.batch.quarantined, len(entry.batch.events)):
-            dead.append((entry, ordinal, Poison(f"{none.code}: {none.message}", None)))
+            if (entry.batch_id, ordinal) not in gone:
+                dead.append((entry, ordinal, Poison(f"{none.code}: {none.message}", None)))
     repeated += [candidates.pop(key) for key in known_events(connection, candidates)]
     fresh = [s for _, s in candidates.values()]
-    requests.store(connection, asked_in(new, poisoned), dictionaries)
+    asked = [one for one in asked_in(new, poisoned) if not dictionaries.erased.buries_request(one)]
+    requests.store(connection, asked, dictionaries)
     write(connection, fresh, dictionaries, settings)
-    if dead:  # one by one took 0.17 ms each, and somebody's SDK may send 50,000 that are none
-        places = receipts.places_of(new)
-        letters = [_letter(entry, at, poison, places) for entry, at, poison in dead]
-        connection.execute(_SQL["bury"], {name: [letter[name] for letter in letters] for name in letters[0]})
+    _bury(connection, new, dead)
     unfit = [(*candidates[key], why) for key, why in warned.items() if key in candidates]
-    per_site = _settle(connection, new, repeated, dead, unfit)
+    per_site = _settle(connection, new, repeated, dead, unfit, discarded)
     lost = sum(_size(e, at) for e, at, _ in dead)
-    asked = sum(entry.batch is None and not entry.events for entry in new)
-    return Outcome(fresh, len(repeated), lost, len(new), asked, receipts.warned(unfit)), per_site
+    answered = sum(entry.batch is None and not entry.events for entry in new)
+    warnings = receipts.warned(unfit)
+    return Outcome(fresh, len(repeated), lost, len(new), answered, warnings, len(discarded)), per_site
 
 
 def asked_in(entries: Sequence[Entry], poisoned: Poisoned) -> list[Asked]:
@@ -151,7 +157,7 @@ def write(connection: Connection, fresh: Sequence[Staged], dictionaries: Diction
 
 def add_drained(connection: Connection, lane: int, per_site: Mapping[str, Counter[str]], seconds: float) -> None:
     """Add this transaction to the lane's totals; last, so that `seconds` is nearly all of it."""
-    names = ("batches", "stored", "duplicate", "dead")
+    names = ("batches", "stored", "duplicate", "dead", "discarded")
     sites = sorted(per_site)
     columns: dict[str, Any] = {name: [per_site[site][name] for site in sites] for name in names}
     columns |= {"sites": sites, "lane": lane, "seconds": [seconds / len(sites)] * len(sites) if sites else []}
@@ -181,29 +187,40 @@ def _size(entry: Entry, ordinal: int | None) -> int:
     return entry.events if ordinal is None else 1
 
 
+def _bury(connection: Connection, new: Sequence[Entry], dead: receipts.Dead) -> None:
+    """Keep dead letters: one by one took 0.17 ms each, and somebody's SDK may send 50,000 that are none."""
+    if dead:
+        places = receipts.places_of(new)
+        letters = [_letter(entry, at, poison, places) for entry, at, poison in dead]
+        connection.execute(_SQL["bury"], {name: [letter[name] for letter in letters] for name in letters[0]})
+
+
 def _settle(
     connection: Connection,
     new: Sequence[Entry],
     repeated: receipts.Repeated,
     dead: receipts.Dead,
     unfit: receipts.Unfit,
+    discarded: receipts.Discarded,
 ) -> dict[str, Counter[str]]:
     """Correct the receipts of batches that were not stored whole; return what was done per site."""
     duplicates = Counter(s.batch.batch_id for _, s in repeated)
     buried: Counter[UUID] = Counter()
     for entry, at, _ in dead:
         buried[entry.batch_id] += _size(entry, at)
-    verdicts = receipts.verdicts(new, repeated, dead, unfit)
+    thrown = Counter(entry.batch_id for entry, _ in discarded)
+    verdicts = receipts.verdicts(new, repeated, dead, unfit, discarded)
     per_site: dict[str, Counter[str]] = defaultdict(Counter)
     corrections = []
     for entry in new:
         duplicate, lost = duplicates[entry.batch_id], buried[entry.batch_id]
-        stored = entry.events - duplicate - lost
-        per_site[entry.site_id].update(batches=1, stored=stored, duplicate=duplicate, dead=lost)
+        away = thrown[entry.batch_id]
+        stored = entry.events - duplicate - lost - away
+        per_site[entry.site_id].update(batches=1, stored=stored, duplicate=duplicate, dead=lost, discarded=away)
         if entry.batch_id in verdicts:
-            corrections.append((entry.batch_id, stored, duplicate, lost, Jsonb(verdicts[entry.batch_id])))
+            corrections.append((entry.batch_id, stored, duplicate, lost, away, Jsonb(verdicts[entry.batch_id])))
     if corrections:
-        names = ("batch_ids", "stored", "duplicate", "dead", "verdicts")
+        names = ("batch_ids", "stored", "duplicate", "dead", "discarded", "verdicts")
         columns = dict(zip(names, map(list, zip(*sorted(corrections), strict=True)), strict=True))
         connection.execute(_SQL["settle_batches"], columns)
     return per_site

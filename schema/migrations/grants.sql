@@ -1,12 +1,13 @@
 -- Roles and what they may do. Runs after every migration and whenever there is none: a dump carries no roles, and a
 -- database restored on another server has none of this. Changes nothing where nothing is missing.
 
--- The owner migrates; the writer drains and rolls up; the reader answers questions.
+-- The owner migrates; the writer drains and rolls up; the reader answers questions about one site, the owner's reader
+-- about one owner's pages in it; the monitor counts, of all sites.
 DO $$
 DECLARE
     wanted text;
 BEGIN
-    FOREACH wanted IN ARRAY '{tripstream_writer,tripstream_reader}'::text[] LOOP
+    FOREACH wanted IN ARRAY '{tripstream_writer,tripstream_reader,tripstream_owner_reader,tripstream_monitor}'::text[] LOOP
         BEGIN
             IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
                 EXECUTE format('CREATE ROLE %I NOLOGIN NOBYPASSRLS', wanted);
@@ -62,41 +63,82 @@ BEGIN
     END LOOP;
 END $$;
 
--- The reader: what is on this list. A later migration that makes a table which it should see adds the table here.
+-- The readers: what is on this list. A later migration that makes a table which it should see adds the table here.
 DO $$
 DECLARE
-    readable text;
+    one record;
 BEGIN
-    FOREACH readable IN ARRAY '{schema_version,sites,event_types,event_sources,batches,drained,accepted_mirror,users,
+    FOR one IN SELECT to_regclass('public.' || name) AS name, role FROM unnest(
+        '{site_owners,dirty_hours,schema_version,sites,event_types,event_sources,batches,drained,accepted_mirror,users,
         identities,sessions,trip_interactions,rollup_hourly,daily_events,weekly_events,monthly_events,dirty_days,clock_ticks,
-        texts,events,continents,countries,companies,guides,trip_types,tags,trip_templates,trip_template_countries,
+        dirty_recommendation_days,texts,events,continents,countries,companies,guides,trip_types,tags,trip_templates,trip_template_countries,
         trip_template_tags,trip_occurrences,catalogue_changes,recommendation_requests,recommendation_daily,
-        evaluation_scenarios,event_schemas,schema_warnings}'::text[]
+        evaluation_scenarios,event_schemas,schema_warnings,site_zones,daily_stats,daily_user_stats,daily_group_stats,
+        daily_click_targets,daily_page_stats,daily_dimensions,daily_trips,readable_daily_trips,daily_sessions,hourly_stats,rolled_up,floors}'::text[]
+    ) AS listed (name), unnest('{tripstream_reader,tripstream_owner_reader}'::text[]) AS readers (role)
     LOOP
-        IF to_regclass('public.' || readable) IS NOT NULL  -- an upgrade to an earlier version has not all of them
-            AND NOT has_table_privilege('tripstream_reader', to_regclass('public.' || readable), 'SELECT')
+        IF one.name IS NOT NULL  -- an upgrade to an earlier version has not all of them
+            AND NOT has_table_privilege(one.role, one.name, 'SELECT')
         THEN
-            EXECUTE format('GRANT SELECT ON public.%I TO tripstream_reader', readable);
+            EXECUTE format('GRANT SELECT ON %s TO %I', one.name, one.role);
         END IF;
     END LOOP;
 END $$;
 
--- Of marked identities how many wait or failed, not whose they are.
+-- Of these some columns: of all sites' figures what operators watch, of user agents what they are, of dead letters which
+-- they are. No column here holds what a visitor sent or is known by.
 DO $$
+DECLARE
+    one record;
+    wanted text;
 BEGIN
-    IF to_regclass('public.dirty_identities') IS NOT NULL
-        AND NOT has_column_privilege('tripstream_reader', 'public.dirty_identities', 'failed_at', 'SELECT')
-    THEN
-        GRANT SELECT (failed_at) ON public.dirty_identities TO tripstream_reader;
-    END IF;
+    FOR one IN
+        SELECT role, to_regclass('public.' || name) AS name, columns FROM (VALUES
+            ('reader', 'user_agents', 'user_agent_id,browser,os,device_type,is_bot,bot_reason'),
+            ('owner_reader', 'user_agents', 'user_agent_id,browser,os,device_type,is_bot,bot_reason'),
+            ('reader', 'dead_letters', 'site_id,batch_id,place,event_id,state'),
+            ('monitor', 'schema_version', 'version_num'),
+            ('monitor', 'sites', 'site_id'),
+            ('monitor', 'drained', 'site_id,lane,batches,stored,duplicate,dead,discarded,seconds,transactions,updated_at'),
+            ('monitor', 'batches', 'batch_id,stored'),
+            ('monitor', 'clock_ticks', 'chore,slot,enqueued_at,started_at,finished_at,error'),
+            ('monitor', 'rollup_hourly', 'hour'),
+            ('monitor', 'dirty_hours', 'site_id,hour'),
+            ('monitor', 'dirty_days', 'site_id,date'),
+            ('monitor', 'dirty_identities', 'failed_at'),
+            ('monitor', 'event_outbox', 'processing_status,created_at'),
+            ('monitor', 'recommendation_requests', 'site_id,requested_at,primary_count,relaxed_count'),
+            ('monitor', 'schema_warnings', 'site_id,event_type,lane,warnings,last_reason,last_at'),
+            ('monitor', 'rolled_up', 'as_of')
+        ) AS granted (role, name, columns)
+        WHERE to_regclass('public.' || name) IS NOT NULL
+    LOOP
+        FOREACH wanted IN ARRAY string_to_array(one.columns, ',') LOOP
+            CONTINUE WHEN NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = one.name AND attname = wanted)
+                OR has_column_privilege('tripstream_' || one.role, one.name, wanted, 'SELECT');
+            EXECUTE format('GRANT SELECT (%I) ON %s TO %I', wanted, one.name, 'tripstream_' || one.role);
+        END LOOP;
+    END LOOP;
 END $$;
 
--- Of the outbox how much waits, not what is in it.
+-- Row-level security on whatever has a site_id, partitions too, also in later versions. A view sees what its reader sees.
 DO $$
+DECLARE
+    one regclass;
 BEGIN
-    IF to_regclass('public.event_outbox') IS NOT NULL
-        AND NOT has_column_privilege('tripstream_reader', 'public.event_outbox', 'processing_status', 'SELECT')
-    THEN
-        GRANT SELECT (processing_status, created_at) ON public.event_outbox TO tripstream_reader;
-    END IF;
+    IF to_regprocedure('public.secure_table(regclass)') IS NULL THEN RETURN; END IF;
+    FOR one IN
+        SELECT c.oid FROM pg_class AS c JOIN pg_attribute ON attrelid = c.oid AND attname = 'site_id' AND NOT attisdropped
+        WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') ORDER BY relname
+    LOOP
+        PERFORM public.secure_table(one);
+    END LOOP;
+    FOR one IN
+        SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'v'
+            AND NOT coalesce(reloptions::text ~ 'security_invoker=(true|on|1)', false)
+    LOOP
+        EXECUTE format('ALTER VIEW %s SET (security_invoker = true)', one);
+    END LOOP;
+    REVOKE ALL ON FUNCTION public.secure_table, public.key_right, public.owned_sites FROM PUBLIC;
+    GRANT EXECUTE ON FUNCTION public.key_right, public.owned_sites TO tripstream_reader, tripstream_writer;
 END $$;

@@ -16,10 +16,15 @@ _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 @cache
 def load(consumer: str) -> Mapping[str, LiteralString]:
     """The queries of `<consumer>.sql` by name. Raises FileNotFoundError, or ValueError for a name given twice."""
-    _, *parts = _NAME.split((_HERE / f"{consumer}.sql").read_text())
+    return read(_HERE / f"{consumer}.sql")
+
+
+def read(path: Path) -> Mapping[str, LiteralString]:
+    """The same of any file of ours."""
+    _, *parts = _NAME.split(path.read_text())
     names, bodies = parts[::2], parts[1::2]
     if len(set(names)) != len(names):
-        raise ValueError(f"{consumer}.sql names a query twice")
+        raise ValueError(f"{path.name} names a query twice")
     return MappingProxyType({n: cast("LiteralString", b.strip()) for n, b in zip(names, bodies, strict=True)})
 
 

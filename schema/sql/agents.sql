@@ -12,6 +12,16 @@ SELECT user_agent_id, user_agent, is_bot, browser, os, device_type, bot_reason F
 WHERE rules_version IS DISTINCT FROM %(rules)s AND user_agent_id > %(after)s
 ORDER BY user_agent_id LIMIT %(most)s
 
+-- name: mark_renamed
+-- Days with events whose browser or system gets another name: their figures say it.
+INSERT INTO dirty_days (site_id, date)
+SELECT DISTINCT site_id, local_day(occurred_at, time_zone, until)
+FROM unnest(%(ids)s::integer[], %(browsers)s::text[], %(systems)s::text[]) AS v (user_agent_id, browser, os)
+JOIN user_agents AS a USING (user_agent_id)
+JOIN events USING (user_agent_id)
+JOIN site_zones USING (site_id)
+WHERE (a.browser, a.os) IS DISTINCT FROM (v.browser, v.os) AND occurred_at >= starts AND occurred_at < ends
+
 -- name: judge
 -- New verdicts. The rules' version is written when all that follows from them is: until then they are outdated.
 UPDATE user_agents AS a SET
@@ -174,7 +184,8 @@ WHERE (impression_count, click_count, save_count, whatsapp_contact_count, phone_
 
 -- name: spoken_of
 -- Of these trips, those that people spoke of. An array is hashed; joined, each event was held against each trip.
-SELECT DISTINCT site_id, trip_id FROM events WHERE trip_id = ANY(%(trips)s::bigint[]) AND NOT is_bot
+SELECT site_id, trip_id FROM events WHERE trip_id = ANY(%(trips)s::bigint[]) AND NOT is_bot
+UNION SELECT site_id, trip_id FROM base_trips WHERE trip_id = ANY(%(trips)s::bigint[])
 
 -- name: forget_trips
 -- Takes these trips out.

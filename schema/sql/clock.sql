@@ -48,3 +48,19 @@ FROM unnest(enum_range(NULL::event_category)) AS category, generate_series(0, 2)
 -- The same months' partitions of requests for recommendations.
 SELECT ensure_request_month((date_trunc('month', now(), 'UTC') + make_interval(months => ahead))::date)
 FROM generate_series(0, 2) AS ahead
+
+-- name: missing_months
+-- Of this month and the next two, the partitions of events that are not there.
+SELECT name
+FROM unnest(enum_range(NULL::event_category)) AS category
+CROSS JOIN generate_series(0, 2) AS ahead
+CROSS JOIN LATERAL (
+    SELECT concat_ws('_', 'events', category,
+        to_char(now() AT TIME ZONE 'UTC' + make_interval(months => ahead), 'YYYY_MM')) AS name) AS month
+WHERE NOT EXISTS (SELECT FROM pg_class WHERE relname = name AND relispartition)
+ORDER BY name
+
+-- name: default_partitions
+-- Partitions that take what no other does: none.
+SELECT relname FROM pg_class
+WHERE relispartition AND relnamespace = 'public'::regnamespace AND pg_get_expr(relpartbound, oid) = 'DEFAULT'

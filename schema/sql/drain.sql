@@ -115,7 +115,8 @@ ON CONFLICT (site_id, session_id) DO UPDATE SET
         OR s.share_code <> excluded.share_code OR s.contact_id <> excluded.contact_id) IS TRUE
 
 -- name: describe_sessions
--- Describes the marked sessions from their events; what no event says any more stays as it was.
+-- Describes the marked sessions from their events, those that are gone among them; what none says any more stays as it
+-- was.
 UPDATE sessions AS s SET
     mixed = false,
     (user_id, anonymous_id, device_type_id, user_agent_id, referrer_id, ip_prefix, country, owner_code, share_code,
@@ -131,8 +132,14 @@ UPDATE sessions AS s SET
             coalesce((array_agg(owner_code ORDER BY occurred_at, event_id) FILTER (WHERE owner_code IS NOT NULL))[1], s.owner_code),
             coalesce((array_agg(share_code ORDER BY occurred_at, event_id) FILTER (WHERE share_code IS NOT NULL))[1], s.share_code),
             coalesce((array_agg(contact_id ORDER BY occurred_at, event_id) FILTER (WHERE contact_id IS NOT NULL))[1], s.contact_id)
-        FROM events AS e
-        WHERE e.site_id = s.site_id AND e.session_id = s.session_id AND NOT is_bot)
+        FROM (
+            SELECT occurred_at, event_id, user_id, anonymous_id, device_type_id, user_agent_id, referrer_id, ip_prefix,
+                country, owner_code, share_code, contact_id
+            FROM events AS e WHERE e.site_id = s.site_id AND e.session_id = s.session_id AND NOT is_bot
+            UNION ALL
+            SELECT occurred_at, event_id, user_id, anonymous_id, device_type_id, user_agent_id, referrer_id, ip_prefix,
+                country, owner_code, share_code, contact_id
+            FROM base_words AS w WHERE w.site_id = s.site_id AND w.session_id = s.session_id) AS said)
 WHERE mixed
 
 -- name: store_users
@@ -197,26 +204,30 @@ SELECT DISTINCT site_id, date_trunc('hour', occurred_at, 'UTC') FROM stage
 -- name: mark_days
 -- Days, in each site's own time zone, whose rollups no longer tell the truth.
 INSERT INTO dirty_days (site_id, date)
-SELECT DISTINCT site_id, (occurred_at AT TIME ZONE time_zone)::date FROM stage JOIN sites USING (site_id)
+SELECT DISTINCT site_id, local_day(occurred_at, time_zone, until)
+FROM stage JOIN site_zones USING (site_id) WHERE occurred_at >= starts AND occurred_at < ends
 
 -- name: settle_batches
 -- Corrects the receipts of batches that were not stored whole.
-UPDATE batches SET stored = v.stored, duplicate = v.duplicate, dead = v.dead, verdicts = v.verdicts
-FROM unnest(%(batch_ids)s::uuid[], %(stored)s::int[], %(duplicate)s::int[], %(dead)s::int[], %(verdicts)s::jsonb[])
-    AS v (batch_id, stored, duplicate, dead, verdicts)
+UPDATE batches SET stored = v.stored, duplicate = v.duplicate, dead = v.dead, discarded = v.discarded,
+    verdicts = v.verdicts
+FROM unnest(%(batch_ids)s::uuid[], %(stored)s::int[], %(duplicate)s::int[], %(dead)s::int[], %(discarded)s::int[],
+            %(verdicts)s::jsonb[])
+    AS v (batch_id, stored, duplicate, dead, discarded, verdicts)
 WHERE batches.batch_id = v.batch_id
 
 -- name: add_drained
 -- What this transaction did, per site; the same figures as its receipts, summed.
-INSERT INTO drained AS d (site_id, lane, batches, stored, duplicate, dead, seconds, transactions, updated_at)
-SELECT site_id, %(lane)s, batches, stored, duplicate, dead, seconds, 1, clock_timestamp()
+INSERT INTO drained AS d (site_id, lane, batches, stored, duplicate, dead, discarded, seconds, transactions, updated_at)
+SELECT site_id, %(lane)s, batches, stored, duplicate, dead, discarded, seconds, 1, clock_timestamp()
 FROM unnest(%(sites)s::text[], %(batches)s::bigint[], %(stored)s::bigint[], %(duplicate)s::bigint[],
-            %(dead)s::bigint[], %(seconds)s::float8[])
-    AS n (site_id, batches, stored, duplicate, dead, seconds)
+            %(dead)s::bigint[], %(discarded)s::bigint[], %(seconds)s::float8[])
+    AS n (site_id, batches, stored, duplicate, dead, discarded, seconds)
 ORDER BY site_id
 ON CONFLICT (site_id, lane) DO UPDATE SET
     batches = d.batches + excluded.batches, stored = d.stored + excluded.stored,
     duplicate = d.duplicate + excluded.duplicate, dead = d.dead + excluded.dead,
+    discarded = d.discarded + excluded.discarded,
     seconds = d.seconds + excluded.seconds, transactions = d.transactions + 1, updated_at = excluded.updated_at
 
 -- name: bury

@@ -204,9 +204,15 @@ ON CONFLICT (user_id) DO UPDATE SET
 DELETE FROM users WHERE user_id IN (SELECT old_user FROM moved) AND total_events = 0
 
 -- name: restate_users
--- Users who lost their first or last event were first or last seen at another time.
+-- Users who lost their first or last event were first or last seen at another time. Events that are gone stay whose they
+-- were.
 UPDATE users AS u SET (first_seen_at, last_seen_at) = (
-    SELECT min(occurred_at), max(occurred_at) FROM events AS e WHERE e.user_id = u.user_id AND NOT is_bot)
+    SELECT min(first), max(last)
+    FROM (
+        SELECT min(occurred_at), max(occurred_at) FROM events AS e WHERE e.user_id = u.user_id AND NOT is_bot
+        UNION ALL
+        SELECT first_seen_at, last_seen_at FROM base_users AS b WHERE b.user_id = u.user_id
+    ) AS seen (first, last))
 FROM (SELECT old_user, min(occurred_at) AS first, max(occurred_at) AS last FROM moved GROUP BY 1) AS m
 WHERE u.user_id = m.old_user AND (m.first <= u.first_seen_at OR m.last >= u.last_seen_at)
 
@@ -218,9 +224,15 @@ ORDER BY site_id, session_id FOR UPDATE
 -- name: restate_sessions
 -- A session has the user of its earliest event.
 UPDATE sessions AS s SET user_id = (
-    SELECT user_id FROM events AS e
-    WHERE e.site_id = s.site_id AND e.session_id = s.session_id AND NOT is_bot AND user_id IS NOT NULL
-    ORDER BY occurred_at, event_id LIMIT 1)
+    SELECT user_id
+    FROM (
+        SELECT occurred_at, event_id, user_id FROM events AS e
+        WHERE e.site_id = s.site_id AND e.session_id = s.session_id AND NOT is_bot
+        UNION ALL
+        SELECT occurred_at, event_id, user_id FROM base_words AS w
+        WHERE w.site_id = s.site_id AND w.session_id = s.session_id
+    ) AS said
+    WHERE user_id IS NOT NULL ORDER BY occurred_at, event_id LIMIT 1)
 WHERE site_id = %(site_id)s AND session_id IN (SELECT session_id FROM moved)
 
 -- name: unlike_links

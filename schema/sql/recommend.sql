@@ -91,9 +91,17 @@ INSERT INTO catalogue_changes (template_id, changed_in, changed_at)
 SELECT NULL, changed_in, 'epoch' FROM forgotten ORDER BY changed_in DESC LIMIT 1
 
 -- name: shown
--- All that is shown of these trips, as they are now; those that cannot be booked any more are missing.
-SELECT o.occurrence_id, o.template_id, t.title_en, t.title_he, t.description_en, t.description_he,
-    o.starts_on, o.ends_on, t.duration_days, t.difficulty, o.price, t.base_price, o.status::text, o.seats, o.seats_left,
+-- What may differ a second later of these trips, as they are now; those that cannot be booked any more are missing.
+SELECT o.occurrence_id, o.template_id, o.starts_on, o.ends_on, o.price, t.base_price, o.status::text,
+    o.seats, o.seats_left, c.company_id, c.name, g.guide_id, g.name_en, g.name_he
+FROM trip_occurrences AS o JOIN trip_templates AS t USING (template_id) JOIN companies AS c USING (company_id)
+    LEFT JOIN guides AS g ON g.guide_id = o.guide_id AND g.is_active
+WHERE o.occurrence_id = ANY(%(trip_ids)s::bigint[]) AND o.is_active AND t.is_active AND c.is_active
+    AND o.status NOT IN ('Full', 'Cancelled') AND o.starts_on > %(today)s::date
+
+-- name: texts
+-- The rest of what is shown of these templates, which web processes keep for some seconds.
+SELECT template_id, title_en, title_he, description_en, description_he, duration_days, difficulty,
     json_build_object('id', p.country, 'nameEn', p.name_en, 'nameHe', p.name_he, 'continent', p.continent)::text
         AS country,
     ARRAY(SELECT country FROM trip_template_countries AS m
@@ -101,12 +109,6 @@ SELECT o.occurrence_id, o.template_id, t.title_en, t.title_he, t.description_en,
     json_build_object('id', y.type_id, 'code', y.code, 'nameEn', y.name_en, 'nameHe', y.name_he)::text AS type,
     (SELECT coalesce(json_agg(json_build_object('id', tag_id, 'code', code, 'nameEn', name_en, 'nameHe', name_he)
         ORDER BY tag_id), '[]') FROM trip_template_tags JOIN tags USING (tag_id)
-        WHERE template_id = t.template_id)::text AS tags,
-    CASE WHEN g.guide_id IS NOT NULL
-        THEN json_build_object('id', g.guide_id, 'nameEn', g.name_en, 'nameHe', g.name_he)::text END AS guide,
-    json_build_object('id', c.company_id, 'name', c.name)::text AS company
-FROM trip_occurrences AS o JOIN trip_templates AS t USING (template_id) JOIN companies AS c USING (company_id)
-    JOIN countries AS p ON p.country = t.primary_country JOIN trip_types AS y USING (type_id)
-    LEFT JOIN guides AS g ON g.guide_id = o.guide_id AND g.is_active
-WHERE o.occurrence_id = ANY(%(trip_ids)s::bigint[]) AND o.is_active AND t.is_active AND c.is_active
-    AND o.status NOT IN ('Full', 'Cancelled') AND o.starts_on > %(today)s::date
+        WHERE template_id = t.template_id)::text AS tags
+FROM trip_templates AS t JOIN countries AS p ON p.country = t.primary_country JOIN trip_types AS y USING (type_id)
+WHERE template_id = ANY(%(template_ids)s::bigint[])

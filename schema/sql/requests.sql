@@ -30,26 +30,29 @@ ON CONFLICT DO NOTHING
 -- The day of each request in its site's time zone, and every later one up to now: its events may have come before it,
 -- through another lane, and been rolled up as nobody's. An hour more, for clocks that are ahead of Postgres'.
 INSERT INTO dirty_recommendation_days (site_id, date)
-SELECT DISTINCT site_id, day::date
-FROM unnest(%(site_id)s::text[], %(requested_at)s::timestamptz[]) AS asked (site_id, requested_at)
-JOIN sites USING (site_id)
-CROSS JOIN LATERAL generate_series(
-    date_trunc('day', requested_at AT TIME ZONE time_zone),
-    greatest(requested_at AT TIME ZONE time_zone, (now() + interval '1 hour') AT TIME ZONE time_zone),
-    interval '1 day') AS day
+SELECT DISTINCT site_id, first + n
+FROM (
+    SELECT site_id, min(local_day(at, time_zone, until)) AS first, max(local_day(at, time_zone, until)) AS last
+    FROM unnest(%(site_id)s::text[], %(requested_at)s::timestamptz[]) WITH ORDINALITY AS a (site_id, requested_at, place)
+    CROSS JOIN LATERAL (VALUES (requested_at), (greatest(requested_at, now() + interval '1 hour'))) AS b (at)
+    JOIN site_zones USING (site_id)
+    WHERE at >= starts AND at < ends
+    GROUP BY site_id, place
+) AS asked
+CROSS JOIN LATERAL generate_series(0, last - first) AS n
 
 -- name: mark_every_asked
 -- Every day on which somebody asked, for a rebuild.
 INSERT INTO dirty_recommendation_days (site_id, date)
-SELECT DISTINCT site_id, (requested_at AT TIME ZONE time_zone)::date
-FROM recommendation_requests JOIN sites USING (site_id)
+SELECT DISTINCT site_id, local_day(requested_at, time_zone, until)
+FROM recommendation_requests JOIN site_zones USING (site_id) WHERE requested_at >= starts AND requested_at < ends
 
 -- name: mark_answered
 -- Days on which staged events speak of a request.
 INSERT INTO dirty_recommendation_days (site_id, date)
-SELECT DISTINCT site_id, (occurred_at AT TIME ZONE time_zone)::date
-FROM stage JOIN sites USING (site_id)
-WHERE recommendation_request_id IS NOT NULL
+SELECT DISTINCT site_id, local_day(occurred_at, time_zone, until)
+FROM stage JOIN site_zones USING (site_id)
+WHERE recommendation_request_id IS NOT NULL AND occurred_at >= starts AND occurred_at < ends
 
 -- name: totals
 -- What a day's requests add up to; bots' are left out. Scores below the given one are low.
@@ -113,7 +116,10 @@ SELECT CASE WHEN place IS NOT NULL THEN least(greatest(place, 1), %(positions)s)
     count(*) FILTER (WHERE event_type = 'booking_start') AS bookings
 FROM events AS e
 JOIN event_types USING (event_type_id)
-JOIN recommendation_requests AS r ON r.request_id = e.recommendation_request_id AND r.site_id = e.site_id
+JOIN (
+    SELECT request_id, site_id, requested_at, is_bot, results FROM recommendation_requests
+    UNION ALL SELECT request_id, site_id, requested_at, is_bot, results FROM base_requests
+) AS r ON r.request_id = e.recommendation_request_id AND r.site_id = e.site_id
 CROSS JOIN LATERAL (
     SELECT coalesce(e.position, (
         SELECT (shown ->> 'position')::integer FROM jsonb_array_elements(r.results) AS shown
@@ -125,7 +131,16 @@ GROUP BY at ORDER BY at
 
 -- name: today
 -- The day that it is, at some moment, in a site's own time zone.
-SELECT (%(at)s::timestamptz AT TIME ZONE time_zone)::date, time_zone FROM sites WHERE site_id = %(site_id)s
+SELECT local_day(%(at)s, time_zone, until), time_zone FROM site_zones
+WHERE site_id = %(site_id)s AND %(at)s::timestamptz >= starts AND %(at)s::timestamptz < ends
+
+-- name: freshness
+-- Until when figures are complete (null: never rolled up), and whether those of these days may still change by themselves.
+SELECT nullif(as_of, '-infinity'), as_of = '-infinity'
+    OR site_day_starts(%(site_id)s, %(last)s::date + 1) > date_trunc('hour', as_of, 'UTC')
+    OR EXISTS (SELECT FROM dirty_recommendation_days
+               WHERE site_id = %(site_id)s AND date BETWEEN %(first)s AND %(last)s)
+FROM rolled_up
 
 -- name: days_between
 -- The figures of a site's days, both bounds included.

@@ -12,7 +12,7 @@ ORDER BY site_id, hour
 -- The same for days, whose bounds are midnights of the site's own time zone.
 WITH bucket AS (SELECT DISTINCT site_id, date FROM dirty_days ORDER BY site_id, date LIMIT %(most)s),
     claimed AS (DELETE FROM dirty_days WHERE (site_id, date) IN (SELECT site_id, date FROM bucket))
-SELECT site_id, date AS bucket, day_starts(date, time_zone) AS starts, day_starts(date + 1, time_zone) AS ends
+SELECT site_id, date AS bucket, site_day_starts(site_id, date) AS starts, site_day_starts(site_id, date + 1) AS ends
 FROM bucket JOIN sites USING (site_id)
 ORDER BY site_id, date
 
@@ -20,9 +20,28 @@ ORDER BY site_id, date
 -- The same for days of requests for recommendations.
 WITH bucket AS (SELECT DISTINCT site_id, date FROM dirty_recommendation_days ORDER BY site_id, date LIMIT %(most)s),
     claimed AS (DELETE FROM dirty_recommendation_days WHERE (site_id, date) IN (SELECT site_id, date FROM bucket))
-SELECT site_id, date AS bucket, day_starts(date, time_zone) AS starts, day_starts(date + 1, time_zone) AS ends
+SELECT site_id, date AS bucket, site_day_starts(site_id, date) AS starts, site_day_starts(site_id, date + 1) AS ends
 FROM bucket JOIN sites USING (site_id)
 ORDER BY site_id, date
+
+-- name: mark
+-- Marks a day of one site, or of all, with the hours that it overlaps; returns the sites.
+WITH wanted AS (
+    SELECT site_id, %(date)s::date AS date FROM sites WHERE site_id = coalesce(%(site_id)s::text, site_id)
+), hours AS (
+    INSERT INTO dirty_hours (site_id, hour)
+    SELECT site_id, hour FROM wanted
+    CROSS JOIN LATERAL generate_series(date_trunc('hour', site_day_starts(site_id, date), 'UTC'),
+        site_day_starts(site_id, date + 1) - interval '1 microsecond', interval '1 hour') AS hour
+), asked AS (
+    INSERT INTO dirty_recommendation_days (site_id, date) SELECT site_id, date FROM wanted
+)
+INSERT INTO dirty_days (site_id, date) SELECT site_id, date FROM wanted ORDER BY site_id
+RETURNING site_id
+
+-- name: complete
+-- Nothing is dirty any more that was committed before this transaction began.
+UPDATE rolled_up SET as_of = greatest(as_of, now())
 
 -- name: bucket
 -- One bucket's figures per event type. Visitors come as a list: their sketch is made by the library that reads it.
@@ -35,6 +54,7 @@ ORDER BY event_type_id
 
 -- name: clear_hour
 -- A recomputed hour replaces what was there.
+WITH of_all_types AS (DELETE FROM hourly_stats WHERE site_id = %(site_id)s AND hour = %(bucket)s)
 DELETE FROM rollup_hourly WHERE site_id = %(site_id)s AND hour = %(bucket)s
 
 -- name: clear_day
@@ -49,6 +69,11 @@ DELETE FROM recommendation_daily WHERE site_id = %(site_id)s AND date = %(bucket
 -- One type's figures of one hour.
 INSERT INTO rollup_hourly (site_id, hour, event_type_id, events, sessions, visitors)
 VALUES (%(site_id)s, %(bucket)s, %(event_type_id)s, %(events)s, %(sessions)s, %(visitors)s)
+
+-- name: add_whole_hour
+-- The same of all types together.
+INSERT INTO hourly_stats (site_id, hour, events, unique_users)
+VALUES (%(site_id)s, %(bucket)s, %(events)s, %(unique_users)s)
 
 -- name: add_day
 -- One type's figures of one day.

@@ -1,33 +1,17 @@
--- A site's views, users and paths, of one day or of all time (date null). Days that wait for their rollup, and all of
--- the paths, are read from events; other days as they were rolled up.
+-- A site's views, users and paths, of one day or of all time, as they were rolled up. Nothing here may read events.
 
--- name: zone
--- The site's time zone; no row where there is no such site.
-SELECT time_zone FROM sites WHERE site_id = %(site_id)s
+-- name: day
+-- A day as its row has it; no row where nothing happened.
+SELECT total_views, unique_users FROM daily_stats WHERE site_id = %(site_id)s AND date = %(date)s
 
--- name: rolled_up
--- Views and users' sketches, per day and event type, of days whose rollup tells the truth.
-SELECT CASE WHEN event_type = 'page_view' THEN events ELSE 0 END AS views, visitors
-FROM daily_events AS d JOIN event_types USING (event_type_id)
-WHERE site_id = %(site_id)s AND date = coalesce(%(date)s::date, date)
-  AND NOT EXISTS (SELECT FROM dirty_days AS w WHERE (w.site_id, w.date) = (d.site_id, d.date))
-
--- name: waiting
--- The same of the others, from their events; one row a day.
-SELECT count(*) FILTER (WHERE event_type = 'page_view') AS views,
-    array_agg(DISTINCT visitor_key(anonymous_id, claimed_user, batch_id)) AS visitors
-FROM (SELECT DISTINCT date FROM dirty_days
-      WHERE site_id = %(site_id)s AND date = coalesce(%(date)s::date, date)) AS day
-JOIN events ON site_id = %(site_id)s AND NOT is_bot AND occurred_at >= day_starts(date, %(zone)s)
-    AND occurred_at < day_starts(date + 1, %(zone)s)
-JOIN event_types USING (event_type_id)
-GROUP BY date
+-- name: all_time
+-- Views and users' sketches of every day.
+SELECT total_views, visitors FROM daily_stats WHERE site_id = %(site_id)s
 
 -- name: top_paths
--- The paths viewed most; a view without a path is none of them.
-SELECT text AS path, count(*) AS views
-FROM events JOIN event_types USING (event_type_id) JOIN texts ON text_id = path_id
-WHERE events.site_id = %(site_id)s AND event_type = 'page_view' AND NOT is_bot
-  AND occurred_at >= coalesce(day_starts(%(date)s::date, %(zone)s), '-infinity')
-  AND occurred_at < coalesce(day_starts(%(date)s::date + 1, %(zone)s), 'infinity')
-GROUP BY 1 ORDER BY views DESC, path LIMIT %(limit)s
+-- The paths viewed most, on one day or ever (date null); a view without a path is none of them.
+SELECT value AS path, sum(page_views)::bigint AS views
+FROM daily_dimensions
+WHERE site_id = %(site_id)s AND dimension = 'path' AND page_views > 0
+  AND date BETWEEN coalesce(%(date)s::date, '-infinity') AND coalesce(%(date)s::date, 'infinity')
+GROUP BY value ORDER BY views DESC, value COLLATE "C" LIMIT %(limit)s

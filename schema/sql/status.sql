@@ -22,6 +22,10 @@ SELECT (SELECT max(updated_at) FROM drained) AS last_drained,
     (SELECT count(DISTINCT (site_id, hour)) FROM dirty_hours) AS dirty_hours,
     (SELECT count(DISTINCT (site_id, date)) FROM dirty_days) AS dirty_days
 
+-- name: figures_age
+-- Since the moment as of which reports are complete; null before the first rollup.
+SELECT extract(epoch FROM now() - nullif(as_of, '-infinity'))::float8 FROM rolled_up
+
 -- name: asked
 -- Requests for recommendations that were stored of the last hour, and how many had no result.
 SELECT coalesce(sum(requests), 0)::bigint, coalesce(sum(empty), 0)::bigint

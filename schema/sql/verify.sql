@@ -7,15 +7,21 @@ SELECT site_id,
     coalesce(d.discarded, 0) AS discarded,
     coalesce(b.stored, 0) AS receipts_stored, coalesce(b.duplicate, 0) AS receipts_duplicate,
     coalesce(b.dead, 0) AS receipts_dead,
-    coalesce(e.rows, 0) AS event_rows, coalesce(l.rows, 0) AS dead_rows, coalesce(m.accepted, 0) AS mirrored
+    coalesce(e.rows, 0)::bigint AS event_rows, coalesce(l.rows, 0) AS dead_rows, coalesce(m.accepted, 0) AS mirrored
 FROM (SELECT site_id FROM sites UNION SELECT site_id FROM drained) AS s
 LEFT JOIN (SELECT site_id, sum(stored)::bigint AS stored, sum(duplicate)::bigint AS duplicate,
                sum(dead)::bigint AS dead, sum(discarded)::bigint AS discarded FROM drained GROUP BY 1) AS d
     USING (site_id)
 LEFT JOIN (SELECT site_id, sum(stored) AS stored, sum(duplicate) AS duplicate, sum(dead) AS dead
-           FROM batches GROUP BY 1) AS b USING (site_id)
-LEFT JOIN (SELECT site_id, count(*) AS rows FROM events GROUP BY 1) AS e USING (site_id)
-LEFT JOIN (SELECT site_id, sum(events) AS rows FROM dead_letters WHERE state = 'dead' GROUP BY 1) AS l
+           FROM (SELECT site_id, stored, duplicate, dead FROM batches
+                 UNION ALL SELECT site_id, stored, duplicate, dead FROM base_receipts) AS counted GROUP BY 1) AS b
+    USING (site_id)
+LEFT JOIN (SELECT site_id, sum(rows) AS rows  -- those that retention dropped, too
+           FROM (SELECT site_id, count(*) AS rows FROM events GROUP BY 1
+                 UNION ALL SELECT site_id, events FROM base_events) AS counted GROUP BY 1) AS e USING (site_id)
+LEFT JOIN (SELECT site_id, sum(events) AS rows
+           FROM (SELECT site_id, events FROM dead_letters WHERE state = 'dead'
+                 UNION ALL SELECT site_id, letters FROM base_receipts) AS counted GROUP BY 1) AS l
     USING (site_id)
 LEFT JOIN accepted_mirror AS m USING (site_id)
 ORDER BY site_id

@@ -7,7 +7,7 @@ at Redis again is told to.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
@@ -35,6 +35,7 @@ class Server:
         self.app = app
         self.settings = app.settings
         self._runner = runner
+        self.ending: Mapping[str, Any] = {}  # what the application says when it has started
 
     @property
     def gate(self) -> Gate:
@@ -101,7 +102,7 @@ def serving(settings: Settings, app: Ingest | None = None, *, announced: bool = 
     lifespan = app.router.lifespan_context(app)
     with asyncio.Runner() as runner:
         server = Server(app, runner)
-        server.run(lifespan.__aenter__())
+        server.ending = server.run(lifespan.__aenter__()) or {}
         try:
             yield server
         finally:

@@ -92,7 +92,9 @@ def test_a_span_adds_up(get: Get) -> None:
     found = get("/api/metrics?days=3").json()
     times = found.pop("responseTimeMs")
     filters = found.pop("filters")
+    assert found.pop("asOf") is not None
     assert found == {
+        "isMoving": False,
         "siteId": "default",
         "timeZone": "UTC",
         "start": "2026-01-01",
@@ -247,7 +249,7 @@ def test_percentiles_and_sessions_of_a_span_are_of_all_its_values_and_no_mean_of
 
 
 def test_the_reader_role_is_enough_for_every_figure(settings: Settings) -> None:
-    with db.connect(settings, "tripstream_reader") as connection:
+    with db.reading(settings, db.Scope("default")) as connection:
         span = metrics.last_days(connection, "default", 7, NOW)
         assert metrics.summary(connection, span).requests == 0
         assert len(metrics.daily(connection, span).days) == 7

@@ -58,3 +58,42 @@ def test_events_have_what_room_is_left_and_the_loss_is_told_once(
     assert append(settings, 3, has_room=lambda: False) == 3
     assert queued(settings) == 0
     assert [record.message for record in caplog.records] == ["answered requests are not logged"]
+
+
+def test_what_is_answered_within_a_moment_is_handed_over_together_whoever_gives_up(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed: list[int] = []
+    send = RequestLog._send
+
+    async def counted(log: RequestLog) -> None:
+        await asyncio.sleep(0)
+        handed.append(len(log._waiting))
+        await send(log)
+
+    monkeypatch.setattr(RequestLog, "_send", counted)
+
+    async def one_gives_up() -> None:
+        log = RequestLog(settings, lambda: True)
+        waiting = [asyncio.ensure_future(log.append(asked(n))) for n in range(5)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        await log.append(asked(5))
+        await log.close()
+
+    asyncio.run(one_gives_up())
+    assert (handed, queued(settings)) == ([5, 1], 6)
+
+
+def test_all_that_were_to_go_together_are_counted_when_they_are_lost(settings: Settings) -> None:
+    nowhere = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1"})
+    assert append(nowhere, 3) == 3
+    with stream.connect(settings.streams_url) as redis:
+        room = redis.config_get("maxmemory")["maxmemory"]
+        redis.config_set("maxmemory", 1)
+        try:
+            assert append(settings, 3) == 3
+        finally:
+            redis.config_set("maxmemory", room)
+    assert queued(settings) == 0

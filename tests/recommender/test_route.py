@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from recommender import asking
-from schema import db, stream
+from schema import db, sites, stream
 from schema.asked import Asked
 from schema.settings import Settings
 from tests.conftest import Servers
@@ -122,8 +123,11 @@ def test_a_trip_that_sold_out_a_second_ago_is_not_shown_and_the_next_ones_move_u
     market.sell_out(trips[0], trips[9])
     market.run("UPDATE trip_occurrences SET price = 1.50 WHERE occurrence_id = %s", trips[1])
     market.run("UPDATE trip_occurrences SET is_active = false WHERE occurrence_id = %s", trips[2])
+    market.run("UPDATE companies SET name = 'Near By'")
+    market.run("UPDATE guides SET is_active = false")
     answer = ask(server)
     assert ids(answer) == [trips[1], *trips[3:9], *trips[10:]]
+    assert (answer["results"][0]["company"]["name"], answer["results"][0]["guide"]) == ("Near By", None)
     assert [one["position"] for one in answer["results"]] == list(range(1, 10))
     assert answer["results"][0]["price"] == 1.5
 
@@ -141,6 +145,45 @@ def test_where_trips_are_gone_the_search_is_done_again_and_may_be_a_relaxed_one(
     assert (answer["primaryCount"], answer["relaxedCount"]) == (3, 2)
     market.sell_out(*hikes, *safaris)
     assert ids(ask(server)) == []
+
+
+def test_what_is_said_of_a_trip_is_at_most_two_seconds_old(server: Server, market: Marketplace) -> None:
+    settle(server, *market.trips(2))
+
+    def said(*names: str) -> list[Any]:
+        return [[one[name] for name in names] for one in ask(server)["results"]]
+
+    assert said("titleEn", "tags") == [["Rome", []], ["Rome", []]]
+    market.run("UPDATE trip_templates SET title_en = 'Ostia', difficulty = 1 WHERE template_id = 2")
+    until(lambda: said("titleEn", "difficulty") == [["Rome", 2], ["Ostia", 1]], "the title is the new one", 2)
+    market.run("INSERT INTO trip_template_countries VALUES (1, 'FR')")
+    until(lambda: said("moreCountries") == [[["FR"]], [[]]], "the country is there", 2)
+
+
+def test_connections_are_there_before_anybody_asks(server: Server, settings: Settings) -> None:
+    asleep = """SELECT count(*) FROM pg_stat_activity
+                WHERE datname = current_database() AND state = 'idle' AND query LIKE '%%trip_template_countries%%'"""
+    with db.connect(settings, "owner") as connection:
+
+        def prepared() -> bool:
+            server.run(asyncio.sleep(0.01))  # the event loop runs only while it is lent
+            return connection.execute(asleep).fetchall() == [(4,)]
+
+        until(prepared, "four of them have prepared the last query")
+
+
+def test_an_app_that_started_without_postgres_answers_once_it_is_there(own_servers: Any, tmp_path: Path) -> None:
+    servers: Servers = own_servers()
+    settings = servers.settings(state=tmp_path)
+    with db.connect(settings) as connection:
+        trips = opened(settings, connection).trips(2)
+    servers.postgres.stop(immediate=True)
+    with serving(settings, announced=False) as server:
+        server.app.state.recommender.fresh.ready.set()  # nobody waits for the catalogue
+        assert server.request("POST", PATH, json={}).status_code == 503
+        servers.postgres.start()
+        until(lambda: server.request("POST", PATH, json={}).status_code == 200, "it is there", 10)
+        assert ids(ask(server)) == trips
 
 
 def test_a_closed_site_is_asked_with_its_key(server: Server) -> None:
@@ -211,3 +254,19 @@ def test_an_app_that_starts_a_second_time_sees_changes_again(at_home: Settings, 
         settle(again, first, second)
         market.sell_out(first)
         settle(again, second)
+
+
+def test_a_browser_that_opts_out_gets_its_trips_and_the_log_does_not_say_who_asked(
+    server: Server, market: Marketplace, at_home: Settings
+) -> None:
+    with db.connect(at_home, "owner") as connection:
+        sites.change_site(connection, "default", {"signals": "honour"})
+    sites.announce(at_home)
+    server.look()
+    who = {"sessionId": str(uid(2)), "anonymousId": str(uid(3))}
+    for says in ({}, {"sec-gpc": "1"}):
+        assert server.request("POST", PATH, json=who, headers=says).status_code == 200
+    until(lambda: len(logged(at_home)) == 2, "both are logged")
+    unknown, known = sorted(logged(at_home), key=lambda one: one.session_id is not None)
+    assert (known.session_id, known.anonymous_id) == (uid(2), uid(3))
+    assert (unknown.session_id, unknown.anonymous_id, unknown.user_agent) == (None, None, None)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from schema.settings import Settings
+from tests.reports import asks
+from tests.reports.asking import Get, asking
 from tests.workers.pipeline import Pipeline, pipeline
 
 
@@ -15,3 +17,15 @@ def pipe(settings: Settings) -> Iterator[Pipeline]:
     """A pipeline of this test's own."""
     with pipeline(settings) as found:
         yield found
+
+
+@pytest.fixture
+def get(settings: Settings) -> Get:
+    """Asks for figures at noon of 2026-01-10."""
+    return asking(settings)
+
+
+@pytest.fixture
+def ask(settings: Settings) -> asks.Get:
+    """Asks the routes that follow single visitors, at noon of 2026-03-31."""
+    return asks.asking(settings)

@@ -113,12 +113,18 @@ def test_rates_are_of_the_last_minute_and_hour_by_the_batches_ids(pipe: Pipeline
     assert status.rates(pipe.connection) == (120 / 60, 240 / 3600)
 
 
-def test_the_reader_may_ask_for_totals_and_version(pipe: Pipeline) -> None:
+def test_the_monitor_may_ask_for_totals_and_version(pipe: Pipeline) -> None:
     pipe.send()
-    with db.connect(pipe.settings, "tripstream_reader") as reader:
-        assert len(status.drained(reader)) == 1
-        assert status.chores(reader) == []
-        version, server = status.schema_version(reader)
+    with db.connect(pipe.settings, "tripstream_monitor") as monitor:
+        assert len(status.drained(monitor)) == 1
+        assert status.chores(monitor) == []
+        assert status.rates(monitor) == (0, 0)
+        assert status.asked(monitor) == (0, 0)
+        assert status.marked(monitor) == (0, 0)
+        assert status.outbox(monitor) == (0, 0, 0)
+        assert status.schema_warnings(monitor) == []
+        assert status.freshness(monitor).dirty_days == 1
+        version, server = status.schema_version(monitor)
     assert version == migrate.head()
     assert server >= 150_000
 

@@ -18,6 +18,7 @@ from schema.settings import Settings
 from schema.sql import load
 from tests.ingest.serving import Server, serving
 from tests.make import DAY, HOUR, MINUTE, SECOND, T0, batch, body, canonical, event, uid
+from tests.reports import listening
 from tests.workers.pipeline import ROBOT, Pipeline
 from workers import deadletters
 from workers.resolve import moment
@@ -225,3 +226,10 @@ def test_only_who_may_read_the_site_learns_of_its_batches(settings: Settings, pi
         assert status(None)[0] == status("nonsense")[0] == 401
         assert status(writes)[0] in (401, 403)
         assert status(mine, "no id") == (422, "invalid_request")
+
+
+def test_without_redis_it_is_said_that_nobody_knows(settings: Settings) -> None:
+    key = listening.bearer(listening.key_of(settings, "shop"))
+    with serving(settings.model_copy(update={"redis_url": "redis://127.0.0.1:1"}), announced=False) as server:
+        answer = server.request("GET", f"/api/verdicts?batch_id={new_id(now())}", headers=key)
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "storage", "2")

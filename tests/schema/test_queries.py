@@ -35,7 +35,9 @@ SAMPLES = {
 def test_each_prepares(owner: psycopg.Connection) -> None:
     owner.autocommit = True
     tables = (("drain", "make_incoming"), ("drain", "make_stage"), ("agents", "make_changed"))
-    tables += (("mover", "make_moved"), ("mover", "make_spans"))
+    tables += (("mover", "make_moved"), ("mover", "make_spans"), ("folding", "make_asked"))
+    tables += (("daily", "make_day_events"), ("daily", "make_day_visits"))
+    tables += (("erasing", "make_theirs"), ("erasing", "make_exchanged"))
     for consumer, table in tables:
         owner.execute(load(consumer)[table])
     refused = {}

@@ -24,10 +24,12 @@ CHANGES = (
     "CREATE ROLE mine",
     "ALTER ROLE tripstream_writer BYPASSRLS",
 )
-PRIVATE = ("site_keys", "dead_letters", "event_ids", "dirty_hours", "event_outbox", "user_agents")
+PRIVATE = ("site_keys", "dead_letters", "event_ids", "event_outbox", "user_agents")
 
 
-@pytest.mark.parametrize("role", ["tripstream_writer", "tripstream_reader"])
+@pytest.mark.parametrize(
+    "role", ["tripstream_writer", "tripstream_reader", "tripstream_owner_reader", "tripstream_monitor"]
+)
 def test_neither_role_can_change_the_schema(shared: Settings, role: db.Role) -> None:
     with db.connect(shared, role) as connection:
         for statement in CHANGES:

@@ -20,7 +20,7 @@ NAME = "recycled"
 TABLES = (
     "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
     " AND NOT relispartition AND relname <> ALL"
-    " ('{schema_version,event_sources,event_types,sites,continents,countries}') ORDER BY 1"
+    " ('{schema_version,event_sources,event_types,sites,continents,countries,category_limits}') ORDER BY 1"
 )
 SEQUENCES = "SELECT schemaname || '.' || sequencename, coalesce(last_value, 0) FROM pg_sequences ORDER BY 1"
 
@@ -51,6 +51,8 @@ class Recycled:
                     connection.execute(f"DELETE FROM {table}")
                 connection.execute("DELETE FROM sites WHERE site_id <> 'default'")
                 connection.execute("DELETE FROM event_types WHERE NOT seeded")
+                connection.execute("INSERT INTO site_zones (site_id, time_zone) SELECT site_id, time_zone FROM sites")
+                connection.execute("INSERT INTO rolled_up (as_of) VALUES ('-infinity')")
                 for sequence, number in self._numbers:
                     connection.execute("SELECT setval(%s, greatest(%s, 1), %s)", (sequence, number, number > 0))
         except BaseException:

@@ -10,6 +10,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -68,6 +69,21 @@ class Pipeline:
 
     def roll_up(self) -> Rolled:
         return rollup.run_once(self.connection)
+
+    def move(self, site_id: str, zone: str, first: date) -> None:
+        """Have a site's days be another zone's from one on, as if that had been asked for before."""
+        values = {"site": site_id, "zone": zone, "first": first}
+        values["old"] = self.value("SELECT time_zone FROM sites WHERE site_id = %s", site_id)
+        self.connection.execute("UPDATE sites SET time_zone = %(zone)s WHERE site_id = %(site)s", values)
+        self.connection.execute("DELETE FROM site_zones WHERE site_id = %(site)s", values)
+        self.connection.execute(
+            "INSERT INTO site_zones (site_id, since, until, starts, ends, time_zone)"
+            " SELECT %(site)s, '-infinity', %(first)s::date, '-infinity', at, %(old)s"
+            " FROM day_starts(%(first)s::date, %(zone)s) AS at"
+            " UNION ALL SELECT %(site)s, %(first)s, 'infinity', at, 'infinity', %(zone)s"
+            " FROM day_starts(%(first)s::date, %(zone)s) AS at",
+            values,
+        )
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         return self.connection.execute(query, values).fetchall()

@@ -40,8 +40,10 @@ def test_the_first_tick_asks_for_a_drain_a_lane_and_for_each_chore(pipe: Pipelin
         ("workers.jobs.run_chore", "rollup", "2026-01-02T12:00:00+00:00"),
         ("workers.jobs.run_chore", "outbox", "2026-01-02T12:00:05+00:00"),
         ("workers.jobs.run_chore", "snapshot", "2026-01-02T12:00:00+00:00"),
+        ("workers.jobs.run_chore", "erasures", "2026-01-02T12:00:00+00:00"),
         ("workers.jobs.run_chore", "prune", "2026-01-02T12:00:00+00:00"),
         ("workers.jobs.run_chore", "partitions", "2026-01-02T02:00:00+00:00"),
+        ("workers.jobs.run_chore", "retention", "2026-01-02T02:00:00+00:00"),
     ]
 
 
@@ -54,7 +56,7 @@ def test_nothing_is_asked_for_twice_also_not_by_a_second_clock(pipe: Pipeline) -
 
 def test_each_chore_comes_when_its_time_comes(pipe: Pipeline) -> None:
     tick(pipe)
-    often = ["identities", "rollup", "outbox", "snapshot"]
+    often = ["identities", "rollup", "outbox", "snapshot", "erasures"]
     assert tick(pipe, AT + timedelta(seconds=3)) == ["identities", "outbox", "snapshot"]
     assert tick(pipe, AT + timedelta(seconds=8)) == ["mirror", "identities", "outbox"]
     assert tick(pipe, AT + timedelta(seconds=53)) == ["mirror", *often]

@@ -154,8 +154,8 @@ def test_an_application_may_emit_with_few_rights_and_touch_nothing_else(
     assert move(pipe) == (2, 0)
 
 
-def test_the_reader_sees_how_much_waits_and_nothing_of_what_it_is(settings: Settings) -> None:
-    with db.connect(settings, "tripstream_reader") as reader:
+def test_the_monitor_sees_how_much_waits_and_nothing_of_what_it_is(settings: Settings) -> None:
+    with db.connect(settings, "tripstream_monitor") as reader:
         reader.execute("SELECT processing_status, created_at FROM event_outbox")
         for statement in (
             "SELECT event_data FROM event_outbox",

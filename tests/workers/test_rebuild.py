@@ -36,7 +36,7 @@ def rebuild(pipe: Pipeline) -> list[tuple[str, int, int]]:
 
 def derived(pipe: Pipeline) -> dict[str, list[tuple[Any, ...]]]:
     return {
-        name: pipe.rows(f"SELECT {', '.join(columns)} FROM {name} ORDER BY 1, 2, 3") for name, columns in DUMP.items()
+        name: sorted(pipe.rows(f"SELECT {', '.join(columns)} FROM {name}"), key=str) for name, columns in DUMP.items()
     }
 
 

@@ -201,7 +201,7 @@ def test_a_difference_is_told_in_words_and_not_in_bytes(busy: Pipeline) -> None:
     busy.connection.execute(
         "UPDATE recommendation_daily SET sessions = '\\x00' WHERE site_id = 'shop' AND date = '2026-01-01'"
     )
-    assert busy.problems() == ["recommendation_daily site_id=shop, date=2026-01-01: sessions: the sketch differs"]
+    assert busy.problems() == ["recommendation_daily site_id=shop, date=2026-01-01: sessions: the bytes differ"]
 
 
 def test_days_do_not_depend_on_the_order_of_arrival(pipe: Pipeline) -> None:

@@ -60,6 +60,15 @@ def merged(days: Figures, first: Callable[[date], date]) -> Figures:
     return spans
 
 
+def together(found: Figures) -> dict[Any, tuple[int, int]]:
+    """Events and visitors of all types."""
+    whole: dict[Any, tuple[int, set[str]]] = {}
+    for (at, _), (events, _, visitors) in found.items():
+        before = whole.get(at, (0, set()))
+        whole[at] = (before[0] + events, before[1] | visitors)
+    return {at: (events, len(visitors)) for at, (events, visitors) in whole.items()}
+
+
 def stored(pipe: Pipeline, table: str, bucket: str, site_id: str) -> dict[tuple[Any, str], tuple[int, int, bytes]]:
     rows = pipe.rows(f"SELECT {bucket}, event_type, events, sessions, visitors FROM {table}"
                      " JOIN event_types USING (event_type_id) WHERE site_id = %s", site_id)  # fmt: skip
@@ -86,6 +95,8 @@ def test_every_hour_day_week_and_month_is_what_the_oracle_says(pipe: Pipeline) -
         hours = figures(events, lambda at: at.replace(minute=0, second=0), batch_id)
         days = figures(events, lambda at, zone=zone: at.astimezone(zone).date(), batch_id)
         assert stored(pipe, "rollup_hourly", "hour", site_id) == sketched(hours), site_id
+        whole = pipe.rows("SELECT hour, events, unique_users FROM hourly_stats WHERE site_id = %s", site_id)
+        assert {at: tuple(of_hour) for at, *of_hour in whole} == together(hours), site_id
         assert stored(pipe, "daily_events", "date", site_id) == sketched(days), site_id
         weeks = merged(days, lambda day: day - timedelta(days=day.weekday()))
         assert stored(pipe, "weekly_events", "date", site_id) == sketched(weeks), site_id

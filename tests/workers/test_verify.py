@@ -58,7 +58,8 @@ def test_it_changes_nothing_but_due_rollups(pipe: Pipeline) -> None:
     everything_that_can_happen(pipe)
     pipe.roll_up()
     tables = [name for (name,) in pipe.rows("SELECT relname FROM pg_class WHERE relkind IN ('r', 'p')"
-              " AND NOT relispartition AND relnamespace = 'public'::regnamespace")]  # fmt: skip
+              " AND NOT relispartition AND relnamespace = 'public'::regnamespace"
+              " AND relname <> 'rolled_up'")]  # fmt: skip
     before = [pipe.rows(f"SELECT t.*::text FROM {name} AS t ORDER BY 1") for name in tables]
     report(pipe)
     assert [pipe.rows(f"SELECT t.*::text FROM {name} AS t ORDER BY 1") for name in tables] == before
@@ -80,6 +81,10 @@ SQL_CORRUPTIONS = (
      r"rollup_hourly site_id=.*: events is \d+, should be \d+"),
     ("UPDATE daily_events SET sessions = 0 WHERE ctid = (SELECT min(ctid) FROM daily_events)",
      "daily_events .*: sessions is 0, should be"),
+    ("UPDATE daily_trips SET clicks = clicks || impressions WHERE ctid = (SELECT min(ctid) FROM daily_trips)",
+     "daily_trips site_id=.*: clicks: the bytes differ"),
+    ("UPDATE hourly_stats SET events = 0 WHERE ctid = (SELECT min(ctid) FROM hourly_stats)",
+     "hourly_stats .*: events is 0, should be"),
     ("UPDATE weekly_events SET visitors = '' WHERE ctid = (SELECT min(ctid) FROM weekly_events)",
      "weekly_events .*: visitors' sketch differs"),
     ("DELETE FROM monthly_events WHERE ctid = (SELECT min(ctid) FROM monthly_events)", "monthly_events .*: is missing"),

@@ -17,7 +17,7 @@ KINDS = (
 
 def traffic(seed: int, count: int, *, around: Sequence[int] = (T0,), first: int = 0) -> list[Event]:
     """`count` events within two days of the moments `around`, every fifth of them at one exactly, or just before."""
-    chance = random.Random(seed)
+    chance, more = random.Random(seed), random.Random(f"{seed}, more")
     events = []
     for n in range(first, first + count):
         visitor = chance.randrange(12)
@@ -35,6 +35,16 @@ def traffic(seed: int, count: int, *, around: Sequence[int] = (T0,), first: int 
                 device_type=chance.choice([None, "phone", "desktop"]),
                 referrer=chance.choice([None, "https://a.example", "https://b.example"]),
                 user_agent=ROBOT if chance.random() < 0.05 else None,
+                page_url=(page := more.choice([None, "https://www.shop.example/a?x=1", "http://shop.example/b"])),
+                path=page and page.rpartition("/")[2][0],
+                source=more.choice([None, "email", "homepage"]),
+                screen=more.choice([None, "390x844"]),
+                owner_code=more.choice([None, "ann", "bob"]),
+                share_code=more.choice([None, "s1", "s2"]),
+                click_target=more.choice([None, "buy", "more"]),
+                click_category=more.choice([None, "button"]),
+                page_type=more.choice([None, "profile", "trip"]),
+                utm=more.choice([None, '{"utm_source": "news", "utm_medium": "email"}', '{"utm_source": "ads"}']),
             )
         )
     return events

@@ -1,0 +1,138 @@
+"""How trips do: what of them is shown, clicked, saved and asked about, and how long they are looked at. In:
+daily_trips. Out: a page of trips, sorted by any figure.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from reports import packed
+from reports.listing import ListQuery
+from reports.sessions import ratio
+from schema.answers import Figures, Listed
+from schema.db import Connection
+from schema.spans import Span
+from schema.sql import load
+
+_SQL = load("figures")
+
+Sort = Literal[
+    "impressions", "clicks", "ctr", "saves", "saveRate", "contacts", "contactRate", "bookingStarts", "dwell"
+]  # fmt: skip
+
+
+class TripsQuery(ListQuery):
+    """Which trips in which order."""
+
+    sort: Annotated[Sort, Field(description="Where it is null it comes last; ties by id.")] = "impressions"
+    impressions: Annotated[
+        int, Field(ge=0, le=10**12, description="Only trips shown so often: rates of few say little.")
+    ] = 0
+
+
+class Trip(Figures):
+    """One trip, which is an occurrence's id. Titles and day are null where the catalogue has no such trip any more."""
+
+    trip_id: int
+    title_en: str | None
+    title_he: str | None
+    starts_on: date | None
+    impressions: int
+    clicks: int
+    ctr: float | None = Field(description="Clicks over impressions")
+    saves: int
+    save_rate: float | None = Field(description="Saves over clicks")
+    whatsapp_contacts: int
+    phone_contacts: int
+    contact_rate: float | None = Field(description="Contacts of both kinds over clicks")
+    booking_starts: int
+    dwell: float | None = Field(description="Seconds that one look at it took on average")
+
+
+class Trips(Listed):
+    """A page of trips."""
+
+    sort: str
+    rows: list[Trip]
+
+
+class Sums(NamedTuple):
+    """What happened to one trip."""
+
+    impressions: int
+    clicks: int
+    saves: int
+    whatsapp_contacts: int
+    phone_contacts: int
+    booking_starts: int
+    dwell_ms: int
+    dwells: int
+
+
+_PLACES = {name: place for place, name in enumerate(Sums._fields, 2)}
+_CONTACTS = ("whatsapp_contacts", "phone_contacts")
+# What trips are sorted by: figures, or these over another, which is null where the other is 0.
+_RANKS: dict[str, tuple[tuple[str, ...], str | None]] = {
+    "impressions": (("impressions",), None),
+    "clicks": (("clicks",), None),
+    "ctr": (("clicks",), "impressions"),
+    "saves": (("saves",), None),
+    "saveRate": (("saves",), "clicks"),
+    "contacts": (_CONTACTS, None),
+    "contactRate": (_CONTACTS, "clicks"),
+    "bookingStarts": (("booking_starts",), None),
+    "dwell": (("dwell_ms",), "dwells"),
+}
+
+
+def trips(connection: Connection, span: Span, query: TripsQuery) -> Trips:
+    """The trips asked for. Of all of them is summed only what says which those are."""
+    days = connection.execute(_SQL["trips"], span.bounds, binary=True).fetchall()
+    total, page = _page(days, query)
+    sums = packed.of_some(days, page, [*_PLACES.values()])
+    ids = page.tolist()
+    told = {row[0]: row[1:] for row in connection.execute(_SQL["titles"], {"trip_ids": ids}).fetchall()}
+    figures = map(Sums, *(figure.tolist() for figure in sums))
+    rows = [_trip(one, of, *told.get(one, (None, None, None))) for one, of in zip(ids, figures, strict=True)]
+    return Trips(**span.head, total=total, offset=query.offset, sort=query.sort, rows=rows)
+
+
+def _page(days: packed.Rows, query: TripsQuery) -> tuple[int, packed.Integers]:
+    """How many trips there are, and the ids of those that are asked for."""
+    figures, over = _RANKS[query.sort]
+    names = [*dict.fromkeys(("impressions", *figures, *([over] if over else [])))]
+    ids, sums = packed.of_all(days, [_PLACES[name] for name in names])
+    of = dict(zip(names, sums, strict=True))
+    shown = of["impressions"] >= query.impressions
+    rank = sum(of[name][shown] for name in figures)
+    if over:
+        rank = _over(rank, of[over][shown])
+    order = np.argsort(query.page["sign"] * rank, kind="stable")  # ties by id; null is NaN, which comes last
+    return len(order), ids[shown][order[query.offset : query.offset + query.limit]]
+
+
+def _over(part: Any, whole: Any) -> Any:
+    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole != 0)
+
+
+def _trip(trip_id: int, sums: Sums, title_en: str | None, title_he: str | None, starts_on: date | None) -> Trip:
+    return Trip(
+        trip_id=trip_id,
+        title_en=title_en,
+        title_he=title_he,
+        starts_on=starts_on,
+        impressions=sums.impressions,
+        clicks=sums.clicks,
+        ctr=ratio(sums.clicks, sums.impressions),
+        saves=sums.saves,
+        save_rate=ratio(sums.saves, sums.clicks),
+        whatsapp_contacts=sums.whatsapp_contacts,
+        phone_contacts=sums.phone_contacts,
+        contact_rate=ratio(sums.whatsapp_contacts + sums.phone_contacts, sums.clicks),
+        booking_starts=sums.booking_starts,
+        dwell=ratio(sums.dwell_ms / 1000, sums.dwells),
+    )

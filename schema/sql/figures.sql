@@ -1,0 +1,102 @@
+-- A site's figures of days and hours, from their own tables alone: nothing here may read events.
+
+-- name: unknown_types
+-- Those of some names that are no event type's.
+SELECT name FROM unnest(%(types)s::text[]) AS name
+WHERE NOT EXISTS (SELECT FROM event_types WHERE event_type = name) ORDER BY name
+
+-- name: types
+-- Events per type, over all days from some day on, and over those before it.
+SELECT event_type, coalesce(sum(events) FILTER (WHERE date >= %(since)s), 0)::bigint AS events,
+    coalesce(sum(events) FILTER (WHERE date < %(since)s), 0)::bigint AS before
+FROM daily_events JOIN event_types USING (event_type_id)
+WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
+GROUP BY event_type
+
+-- name: visitors
+-- The sketches of everybody, one a day.
+SELECT date, visitors FROM daily_stats WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
+
+-- name: sessions
+-- What sessions were, a row a day.
+SELECT date, sessions, bounces, page_views, events, length_ms, length_ms_histogram FROM daily_sessions
+WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s ORDER BY date
+
+-- name: days
+-- Every day on which there was something, all types together (type null).
+SELECT date, NULL AS at, NULL AS event_type, events, sessions, visitors
+FROM daily_stats JOIN daily_sessions USING (site_id, date)
+WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
+
+-- name: days_of_types
+-- Every day of some types, or of each (null).
+SELECT date, NULL AS at, event_type, events, sessions, visitors
+FROM daily_events JOIN event_types USING (event_type_id)
+WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
+  AND (%(types)s::text[] IS NULL OR event_type = ANY (%(types)s::text[]))
+
+-- name: hours
+-- Every hour of all types together: what sessions they were in is not counted.
+SELECT NULL AS date, hour AS at, NULL AS event_type, events, NULL AS sessions, unique_users AS visitors
+FROM hourly_stats
+WHERE site_id = %(site_id)s AND hour >= date_trunc('hour', %(starts)s, 'UTC') AND hour < %(ends)s
+
+-- name: hours_of_types
+-- Every hour of some types.
+SELECT NULL AS date, hour AS at, event_type, events, sessions, visitors
+FROM rollup_hourly JOIN event_types USING (event_type_id)
+WHERE site_id = %(site_id)s AND hour >= date_trunc('hour', %(starts)s, 'UTC') AND hour < %(ends)s
+  AND event_type = ANY (%(types)s::text[])
+
+-- name: hours_between
+-- Every hour that a span overlaps, with its date and time of day in the zone that the site had then; hours are UTC's.
+SELECT local_day(hour, time_zone, until) AS date, hour AS at, to_char(hour AT TIME ZONE time_zone, 'HH24:MI')
+FROM generate_series(date_trunc('hour', %(starts)s, 'UTC'), %(ends)s - interval '1 microsecond', '1 hour') AS hour
+JOIN site_zones ON site_id = %(site_id)s AND hour >= site_zones.starts AND hour < site_zones.ends
+ORDER BY at
+
+-- name: trips
+-- Days with the figures of their trips, packed.
+SELECT trips, trip_ids, impressions, clicks, saves, whatsapp_contacts, phone_contacts, booking_starts, dwell_ms, dwells
+FROM daily_trips WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
+
+-- name: titles
+-- What the catalogue says of some trips, where it has them.
+SELECT occurrence_id, title_en, title_he, starts_on
+FROM trip_occurrences LEFT JOIN trip_templates USING (template_id) WHERE occurrence_id = ANY (%(trip_ids)s::bigint[])
+
+-- name: owners
+-- Owner codes with their sums and every share code of theirs, in the order asked for.
+WITH page AS (
+    SELECT owner_code, sum(total_sessions)::bigint AS sessions, sum(total_page_views)::bigint AS page_views,
+        sum(total_clicks)::bigint AS clicks, count(*) OVER () AS total
+    FROM daily_user_stats
+    WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
+      AND (%(owner)s::text IS NULL OR owner_code = %(owner)s::text) AND owner_code <> ''
+    GROUP BY owner_code
+    ORDER BY %(sign)s::int * CASE %(sort)s::text WHEN 'sessions' THEN sum(total_sessions)
+        WHEN 'pageViews' THEN sum(total_page_views) WHEN 'clicks' THEN sum(total_clicks) END, owner_code COLLATE "C"
+    LIMIT %(limit)s OFFSET %(offset)s
+), codes AS (
+    SELECT owner_code, array_agg(DISTINCT code ORDER BY code) AS share_codes
+    FROM daily_user_stats CROSS JOIN unnest(unique_share_codes) AS code
+    WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s AND owner_code IN (SELECT owner_code FROM page)
+    GROUP BY owner_code
+)
+SELECT owner_code, sessions, page_views, clicks, coalesce(share_codes, '{}') AS share_codes, total
+FROM page LEFT JOIN codes USING (owner_code)
+ORDER BY %(sign)s::int * CASE %(sort)s::text WHEN 'sessions' THEN sessions WHEN 'pageViews' THEN page_views
+    WHEN 'clicks' THEN clicks END, owner_code COLLATE "C"
+
+-- name: groups
+-- Pairs of owner and share code, in the order asked for; what has neither is left out.
+SELECT owner_code, share_code, sum(total_sessions)::bigint AS sessions, sum(total_page_views)::bigint AS page_views,
+    sum(total_clicks)::bigint AS clicks, count(*) OVER () AS total
+FROM daily_group_stats
+WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s AND (owner_code, share_code) <> ('', '')
+  AND (%(owner)s::text IS NULL OR owner_code = %(owner)s::text) AND (%(share)s::text IS NULL OR share_code = %(share)s::text)
+GROUP BY owner_code, share_code
+ORDER BY %(sign)s::int * CASE %(sort)s::text WHEN 'sessions' THEN sum(total_sessions)
+    WHEN 'pageViews' THEN sum(total_page_views) WHEN 'clicks' THEN sum(total_clicks) END,
+    owner_code COLLATE "C", share_code COLLATE "C"
+LIMIT %(limit)s OFFSET %(offset)s
