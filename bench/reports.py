@@ -221,11 +221,11 @@ def _recorded() -> Iterator[list[tuple[Any, dict[str, Any]]]]:
             found.append((query, params))
         return execute(self, query, params, **more)
 
-    psycopg.Cursor.execute = recording  # type: ignore[method-assign] # what a cursor is asked is all that is wanted
+    psycopg.Cursor.execute = recording  # type: ignore[method-assign]  # it goes on as before, told
     try:
         yield found
     finally:
-        psycopg.Cursor.execute = execute  # type: ignore[method-assign] # as above
+        psycopg.Cursor.execute = execute  # type: ignore[method-assign]  # as it was
 
 
 if __name__ == "__main__":
