@@ -9,13 +9,14 @@ PIP := $(RUN) -m pip --disable-pip-version-check
 COMPILE := uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
 	--no-annotate --no-header
 COMPILE_RUN := $(COMPILE) --extra embedded --extra archive --group build pyproject.toml
+MINIFIED := --minify --target=es2020 --charset=utf8 --legal-comments=none --log-level=warning
 CLIENTS := .venv-clients
 NODE_CLIENTS := tests/clients/node
 ARGS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check bench bench-reports chaos lock clean
+.PHONY: help up test check bench bench-reports tracker chaos lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -36,6 +37,9 @@ bench: $(VENV)/dev.stamp ## Measure, and print the figures
 
 bench-reports: $(VENV)/dev.stamp ## Measure every report over 1 and 12 million events (ARGS="1000000")
 	@exec $(RUN) -m bench.reports $(ARGS)
+
+tracker: $(NODE_CLIENTS)/node_modules/stamp ## Make ingest/tracker.min.js of ingest/tracker.js
+	$(NODE_CLIENTS)/node_modules/.bin/esbuild ingest/tracker.js $(MINIFIED) --outfile=ingest/tracker.min.js
 
 chaos: $(VENV)/dev.stamp ## Kill things while events flow, and count what is left
 	@CHAOS_FAULTS=$${CHAOS_FAULTS:-300} exec $(RUN) -m pytest tests/chaos $(ARGS)

@@ -25,6 +25,7 @@ from recommender.metrics_routes import add_metrics_routes
 from recommender.reference_routes import add_reference_routes
 from recommender.route import Recommender
 from reports import status
+from reports.dashboard.routes import add_dashboard
 from reports.events_routes import add_events_routes
 from reports.figures_routes import add_figures_routes
 from reports.lately import lately
@@ -84,6 +85,7 @@ def create(settings: Settings | None = None) -> Ingest:
     add_reference_routes(app, chosen)
     add_verdicts_route(app, chosen)
     add_privacy_routes(app, chosen)
+    add_dashboard(app, chosen)
     add_docs(app)
     return app
 

@@ -1,0 +1,67 @@
+"""A browser, and a whole Tripstream to look at. In: Chromium or Chrome of this machine. Out: fixtures.
+
+Where there is no browser these tests are left out, and the end of the run says so; in CI that is an error.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.tripstream.starting import Up
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update")
+MISSING = "no Chromium or Chrome was found here, and what people see was not tested: install the package chromium"
+
+
+def _executable() -> str | None:
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The browser, headless."""
+    path = _executable()
+    if path is None:
+        assert not os.environ.get("CI"), MISSING
+        pytest.skip(MISSING)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, headless=True, args=[*ARGUMENTS])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def shop(own_state: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """`tripstream up` with demo trips, for all tests of a file's worker."""
+    log = tmp_path_factory.mktemp("shop") / "up.log"
+    one = Up(own_state(), log, "tripstream", TRIPSTREAM_DEMO_OCCURRENCES="2000", TRIPSTREAM_ADMIN_KEY="a" * 32)
+    yield one.is_up()
+    one.process.terminate()
+    one.ends()
+
+
+@pytest.fixture
+def page(chromium: Browser, shop: Up) -> Iterator[Page]:
+    """A page of a fresh visitor on a desktop. A script that fails, or that its policy forbids, fails the test."""
+    context = chromium.new_context(base_url=shop.url, viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    yield page
+    context.close()
+    assert wrong == []
+
+
+def settled(shop: Up) -> None:
+    """Drain what was sent, and roll it up."""
+    answer = httpx.post(f"{shop.url}/process-events", headers={"authorization": f"Bearer {'a' * 32}"}, timeout=60)
+    assert answer.status_code == 200, answer.text
