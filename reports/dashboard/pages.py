@@ -101,7 +101,7 @@ def figures(
     ask: Callable[[Connection, Span, Q], dict[str, Any]],
 ) -> Response:
     """A page about days: its address says which, and what `ask` finds of them is the template's."""
-    with told(request, template) as problem:
+    with told(request) as problem:
         query = _parsed(kind, dict(request.query_params))
         with asked(request, settings, query, now()) as (connection, span):
             problem.response = page(request, template, span=span, **ask(connection, span, query))
@@ -115,7 +115,7 @@ class Told:
 
 
 @contextmanager
-def told(request: Request, template: str) -> Iterator[Told]:
+def told(request: Request) -> Iterator[Told]:
     """What goes wrong inside is said on a page: a missing key leads to where one is given."""
     found = Told()
     try:
@@ -127,9 +127,9 @@ def told(request: Request, template: str) -> Iterator[Told]:
         found.response = RedirectResponse(f"/dashboard/sign-in?{after}", 303)
     except InvalidRequest as error:
         wrong = "; ".join(f"{name}: {why}" for name, why in error.fields) or error.message
-        found.response = page(request, "problem.html", error.status, problem=wrong, template=template)
+        found.response = page(request, "problem.html", error.status, problem=wrong)
     except TripstreamError as error:
-        found.response = page(request, "problem.html", error.status, problem=error.message, template=template)
+        found.response = page(request, "problem.html", error.status, problem=error.message)
 
 
 def _parsed(kind: type[Q], said: dict[str, str]) -> Q:
