@@ -8,31 +8,28 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.datastructures import Headers
 
-from reports.dashboard import overview
+from reports.dashboard.figures_pages import add_figures_pages
 from reports.dashboard.forms import form
-from reports.dashboard.pages import figures, page, shelf
+from reports.dashboard.pages import page, shelf
+from reports.dashboard.recommended import Recommended
 from reports.dashboard.signing_in import COOKIE, SECONDS_MAX, FromCookie, Sealed
 from schema import db, rights
 from schema.errors import TripstreamError
 from schema.settings import Settings
-from schema.spans import SpanQuery
 
 Said = Annotated[dict[str, str], Depends(form)]
 
 
-def add_dashboard(app: FastAPI, settings: Settings) -> None:
+def add_dashboard(app: FastAPI, settings: Settings, recommended: Recommended) -> None:
     """The routes, and what turns the cookie into a right."""
     sealed = Sealed(settings)
     app.add_middleware(FromCookie, sealed=sealed)
     _add_signing_in(app, settings, sealed)
+    add_figures_pages(app, settings, recommended)
 
     @app.get("/dashboard/assets/{version}/{name}", include_in_schema=False)
     async def assets(request: Request, version: str, name: str) -> Response:  # noqa: ARG001 the address' own
         return await shelf().answer(request, name)
-
-    @app.get("/dashboard", include_in_schema=False)
-    def of_overview(request: Request) -> Response:
-        return figures(request, settings, "overview.html", SpanQuery, overview.ask)
 
 
 def _add_signing_in(app: FastAPI, settings: Settings, sealed: Sealed) -> None:
