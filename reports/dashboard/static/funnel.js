@@ -48,8 +48,7 @@
     write();
   });
   for (const name of field.value.split(",")) step(name);
-  field.closest("label").hidden = true;
   field.type = "hidden";
-  field.closest("label").before(list, add);
+  field.closest("label").replaceWith(field, list, add);
   write();
 })();
