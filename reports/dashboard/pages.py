@@ -17,13 +17,13 @@ from urllib.parse import urlencode
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from reports.asking import asked, now
-from reports.dashboard.signing_in import COOKIE
+from reports.dashboard.signing_in import CHOSEN, COOKIE
 from schema.assets import Shelf, of_folder, of_package
 from schema.db import Connection
-from schema.errors import Forbidden, InvalidRequest, TripstreamError, Unauthorized
+from schema.errors import InvalidRequest, TripstreamError, Unauthorized
 from schema.settings import Settings
 from schema.spans import Span, SpanQuery
 
@@ -33,6 +33,7 @@ CSP = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 Q = TypeVar("Q", bound=SpanQuery)
+M = TypeVar("M", bound=BaseModel)
 
 
 class Place(NamedTuple):
@@ -79,6 +80,7 @@ def page(request: Request, template: str, status: int = 200, **context: Any) -> 
         "path": request.url.path,
         "query": dict(request.query_params),
         "signed_in": COOKIE in request.cookies,
+        "chosen": request.scope.get(CHOSEN),
         "span": None,
         "problem": None,
         "with_query": lambda **more: _with_query(request, more),
@@ -102,7 +104,7 @@ def figures(
 ) -> Response:
     """A page about days: its address says which, and what `ask` finds of them is the template's."""
     with told(request) as problem:
-        query = _parsed(kind, dict(request.query_params))
+        query = parsed(kind, dict(request.query_params))
         with asked(request, settings, query, now()) as (connection, span):
             problem.response = page(request, template, span=span, **ask(connection, span, query))
     return problem.response
@@ -120,11 +122,8 @@ def told(request: Request) -> Iterator[Told]:
     found = Told()
     try:
         yield found
-    except (Unauthorized, Forbidden) as error:
-        if isinstance(error, Forbidden) and COOKIE not in request.cookies:
-            raise
-        after = urlencode({"next": str(request.url.path) + (f"?{request.url.query}" if request.url.query else "")})
-        found.response = RedirectResponse(f"/dashboard/sign-in?{after}", 303)
+    except Unauthorized:
+        found.response = _to_sign_in(request)
     except InvalidRequest as error:
         wrong = "; ".join(f"{name}: {why}" for name, why in error.fields) or error.message
         found.response = page(request, "problem.html", error.status, problem=wrong)
@@ -132,7 +131,18 @@ def told(request: Request) -> Iterator[Told]:
         found.response = page(request, "problem.html", error.status, problem=error.message)
 
 
-def _parsed(kind: type[Q], said: dict[str, str]) -> Q:
+def _to_sign_in(request: Request) -> Response:
+    """Where a key is given; whose cookie holds one that is good no more is told so, and loses it."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    said = {"next": request.url.path + query if request.method == "GET" else "/dashboard"}
+    said |= {"ended": "1"} if COOKIE in request.cookies else {}
+    response = RedirectResponse(f"/dashboard/sign-in?{urlencode(said)}", 303)
+    if COOKIE in request.cookies:
+        response.delete_cookie(COOKIE, path="/")
+    return response
+
+
+def parsed(kind: type[M], said: dict[str, str]) -> M:
     """Parameters that were left empty in a form are as good as none. Raises InvalidRequest."""
     try:
         return kind.model_validate({name: value for name, value in said.items() if value != ""})
