@@ -98,6 +98,15 @@ async function ask(batch, since) {
   }
 }
 
+const KIND = { stored: "good", duplicate: "good", queued: "", bot: "warn", discarded: "warn", dead: "bad", refused: "bad" };
+
+function coloured(verdict) {
+  const made = document.createElement("span");
+  made.className = `state ${KIND[verdict] ?? ""}`;
+  made.textContent = verdict;
+  return made;
+}
+
 function verdicts(found) {
   const kinds = new Map();
   for (const one of found.events) {
@@ -105,7 +114,7 @@ function verdicts(found) {
     kinds.set(key, (kinds.get(key) ?? 0) + 1);
   }
   const rows = [...kinds].map(([key, n]) => [JSON.parse(key), n]).sort((a, b) => b[1] - a[1]);
-  fill(part("verdicts"), rows.map(([[verdict, type, reason], n]) => [verdict, type, whole(n), reason]), [1, 3]);
+  fill(part("verdicts"), rows.map(([[verdict, type, reason], n]) => [coloured(verdict), type, whole(n), reason]), [1, 3]);
 }
 
 form.addEventListener("submit", (submitted) => {
