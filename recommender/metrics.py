@@ -97,6 +97,14 @@ class Metrics(SpanAnswer, Figures):
     """All days of a span together."""
 
 
+class Positions(SpanAnswer):
+    """The positions of a span, a row each."""
+
+    tables: ClassVar[tuple[str, ...]] = ("positions",)
+
+    positions: list[Position]
+
+
 class Daily(SpanAnswer):
     """Every day of a span by itself, also those on which nothing happened."""
 
@@ -134,6 +142,11 @@ def last_days(connection: Connection, site_id: str, days: int, at: datetime) -> 
 def summary(connection: Connection, span: Span) -> Metrics:
     """The span as one."""
     return Metrics(**_head(connection, span), **dict(figures(_rows(connection, span))))
+
+
+def positions(connection: Connection, span: Span) -> Positions:
+    """What was shown and clicked where, from the first position to the last one at which anything was."""
+    return Positions(**_head(connection, span), positions=_positions(_rows(connection, span)))
 
 
 def daily(connection: Connection, span: Span) -> Daily:

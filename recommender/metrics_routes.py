@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import Depends, FastAPI, Query, Request, Response
 
 from recommender import metrics
-from recommender.metrics import DAYS_MAX, Daily, Metrics, Span, TopSearches
+from recommender.metrics import DAYS_MAX, Daily, Metrics, Positions, Span, TopSearches
 from schema import db, rights
 from schema.answers import DOCUMENTED, Format, reply
 from schema.days import Day
@@ -20,21 +20,32 @@ from schema.db import Connection
 from schema.errors import InvalidRequest
 from schema.settings import Settings
 
-Days = Annotated[int, Query(ge=1, le=DAYS_MAX, description="The site's last so many days, today included.")]
+DAYS_DEFAULT = 7
+Days = Annotated[
+    int | None, Query(ge=1, le=DAYS_MAX, description="The site's last so many days, today included. Without it: 7.")
+]
+Which = Callable[[Connection, str, datetime], Span]
 Limit = Annotated[int, Query(ge=1, le=100, description="How many of each kind.")]
 Chosen = Annotated[Format | None, Query(alias="format", description="csv, or json.")]
 Clock = Callable[[], datetime]
 
 
 def add_metrics_routes(app: FastAPI, settings: Settings, clock: Clock = lambda: datetime.now(UTC)) -> None:
-    """The three routes. Who assembles the app says how wrong parameters are answered."""
+    """The routes. Who assembles the app says how wrong parameters are answered."""
 
     @app.get("/api/metrics", response_model=Metrics, responses=DOCUMENTED,
              summary="How recommendations did over the last days (read key)")  # fmt: skip
-    def summary(request: Request, days: Days = 7, chosen: Chosen = None) -> Response:
+    def summary(request: Request, span: Annotated[Which, Depends(_which)], chosen: Chosen = None) -> Response:
         with _figures_of(request, settings) as (connection, site_id):
-            found = metrics.summary(connection, metrics.last_days(connection, site_id, days, clock()))
+            found = metrics.summary(connection, span(connection, site_id, clock()))
         return reply(request, found, chosen, "metrics")
+
+    @app.get("/api/metrics/positions", response_model=Positions, responses=DOCUMENTED,
+             summary="Click-through by the position where trips were shown (read key)")  # fmt: skip
+    def positions(request: Request, span: Annotated[Which, Depends(_which)], chosen: Chosen = None) -> Response:
+        with _figures_of(request, settings) as (connection, site_id):
+            found = metrics.positions(connection, span(connection, site_id, clock()))
+        return reply(request, found, chosen, "metrics-positions")
 
     @app.get("/api/metrics/daily", response_model=Daily, responses=DOCUMENTED,
              summary="The same, day by day (read key)")  # fmt: skip
@@ -46,11 +57,24 @@ def add_metrics_routes(app: FastAPI, settings: Settings, clock: Clock = lambda: 
 
     @app.get("/api/metrics/top-searches", response_model=TopSearches, responses=DOCUMENTED,
              summary="What visitors asked for most (read key)")  # fmt: skip
-    def top_searches(request: Request, days: Days = 7, limit: Limit = 10, chosen: Chosen = None) -> Response:
+    def top_searches(
+        request: Request, span: Annotated[Which, Depends(_which)], limit: Limit = 10, chosen: Chosen = None
+    ) -> Response:
         with _figures_of(request, settings) as (connection, site_id):
-            span = metrics.last_days(connection, site_id, days, clock())
-            found = metrics.top_searches(connection, span, limit)
+            found = metrics.top_searches(connection, span(connection, site_id, clock()), limit)
         return reply(request, found, chosen, "top-searches")
+
+
+def _which(days: Days = None, start: Day | None = None, end: Day | None = None) -> Which:
+    """Which days are meant: the last so many, or those from start to end. Raises InvalidRequest for both at once."""
+    if days is not None and (start or end):
+        raise InvalidRequest(fields=[("days", "start and end say which days: leave out days, or both of them")])
+
+    def span(connection: Connection, site_id: str, at: datetime) -> Span:
+        last = metrics.last_days(connection, site_id, days or DAYS_DEFAULT, at)
+        return _between(last, start, end) if start or end else last
+
+    return span
 
 
 @contextmanager

@@ -48,14 +48,17 @@ def _steps(said: object) -> object:
     return ",".join(steps)
 
 
+Steps = Annotated[
+    str,
+    BeforeValidator(_steps),
+    Field(description="Event types in order, with commas between; a|b where either will do."),
+]
+
+
 class FunnelQuery(SpanQuery):
     """What to follow, and how."""
 
-    steps: Annotated[
-        str,
-        BeforeValidator(_steps),
-        Field(description="Event types in order, with commas between; a|b where either will do."),
-    ]
+    steps: Steps
     window: Annotated[
         timedelta,
         BeforeValidator(_window),

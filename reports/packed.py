@@ -41,6 +41,11 @@ def of_some(rows: Rows, ids: Integers, figures: Sequence[int]) -> list[Integers]
     return sums
 
 
+def total(row: tuple[Any, ...], place: int) -> int:
+    """The sum of one figure of one day, of all ids."""
+    return int(_numbers(row, place).sum(dtype=np.int64))
+
+
 def _together(rows: Rows, place: int) -> NDArray[Any]:
     """The numbers of all days, one after the other, no wider than the widest day's: they are fetched out of order, and
     stay near the processor."""

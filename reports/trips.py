@@ -101,6 +101,20 @@ def trips(connection: Connection, span: Span, query: TripsQuery) -> Trips:
     return Trips(**span.head, total=total, offset=query.offset, sort=query.sort, rows=rows)
 
 
+def of_one(connection: Connection, span: Span, trip_id: int) -> Trip:
+    """One trip, also one of which there was nothing."""
+    days = connection.execute(_SQL["trips"], span.bounds, binary=True).fetchall()
+    sums = packed.of_some(days, np.array([trip_id]), [*_PLACES.values()])
+    told = connection.execute(_SQL["titles"], {"trip_ids": [trip_id]}).fetchone()
+    return _trip(trip_id, Sums(*(int(figure[0]) for figure in sums)), *(told[1:] if told else (None, None, None)))
+
+
+def of_all(connection: Connection, span: Span) -> Sums:
+    """What happened to all of them together."""
+    days = connection.execute(_SQL["trips"], span.bounds, binary=True).fetchall()
+    return Sums(*(sum(packed.total(row, place) for row in days) for place in _PLACES.values()))
+
+
 def _page(days: packed.Rows, query: TripsQuery) -> tuple[int, packed.Integers]:
     """How many trips there are, and the ids of those that are asked for."""
     figures, over = _RANKS[query.sort]

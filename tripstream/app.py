@@ -39,6 +39,7 @@ from schema.errors import InvalidRequest, TripstreamError
 from schema.event import now
 from schema.hosting import ENDING
 from schema.settings import Settings
+from tripstream import recommended
 from tripstream.docs import add_docs
 from tripstream.operating import operating
 from tripstream.privacy_routes import add_privacy_routes
@@ -86,7 +87,7 @@ def create(settings: Settings | None = None) -> Ingest:
     add_reference_routes(app, chosen)
     add_verdicts_route(app, chosen)
     add_privacy_routes(app, chosen)
-    add_dashboard(app, chosen, operating(chosen))
+    add_dashboard(app, chosen, recommended, operating(chosen))
     add_docs(app)
     return app
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -21,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from reports.asking import asked, now
 from reports.dashboard.signing_in import CHOSEN, COOKIE
+from reports.dashboard.words import WORDS
 from schema.assets import Shelf, of_folder, of_package
 from schema.db import Connection
 from schema.errors import InvalidRequest, TripstreamError, Unauthorized
@@ -37,19 +37,20 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Place(NamedTuple):
-    """One entry of the navigation."""
+    """One entry of the navigation. `of_days`: which days were looked at is kept on the way there."""
 
     path: str
     title: str
+    of_days: bool = False
 
 
 PLACES = (
-    Place("/dashboard", "Overview"),
+    Place("/dashboard", "Overview", of_days=True),
     Place("/dashboard/live", "Live"),
-    Place("/dashboard/trips", "Trips"),
-    Place("/dashboard/searches", "Searches"),
-    Place("/dashboard/pages", "Pages and sources"),
-    Place("/dashboard/funnel", "Funnel"),
+    Place("/dashboard/trips", "Trips", of_days=True),
+    Place("/dashboard/searches", "Searches", of_days=True),
+    Place("/dashboard/pages", "Pages and sources", of_days=True),
+    Place("/dashboard/funnel", "Funnel", of_days=True),
     Place("/dashboard/retention", "Retention"),
     Place("/dashboard/dead-letters", "Dead letters"),
     Place("/dashboard/health", "Health"),
@@ -70,7 +71,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     made.globals |= {"asset": shelf().url, "places": PLACES}
-    made.filters |= {"whole": whole, "percent": percent, "change": change, "seconds": seconds, "moment": moment}
+    made.filters |= WORDS
     return made
 
 
@@ -84,6 +85,7 @@ def page(request: Request, template: str, status: int = 200, **context: Any) -> 
         "span": None,
         "problem": None,
         "with_query": lambda **more: _with_query(request, more),
+        "days_kept": _query({name: request.query_params.get(name) for name in ("days", "start", "end")}),
     }
     html = _environment().get_template(template).render(given | context)
     headers = {
@@ -101,11 +103,12 @@ def figures(
     template: str,
     kind: type[Q],
     ask: Callable[[Connection, Span, Q], dict[str, Any]],
+    statement_seconds_max: int = 20,
 ) -> Response:
     """A page about days: its address says which, and what `ask` finds of them is the template's."""
     with told(request) as problem:
-        query = parsed(kind, dict(request.query_params))
-        with asked(request, settings, query, now()) as (connection, span):
+        query = wanted(kind, request)
+        with asked(request, settings, query, now(), statement_seconds_max=statement_seconds_max) as (connection, span):
             problem.response = page(request, template, span=span, **ask(connection, span, query))
     return problem.response
 
@@ -142,6 +145,11 @@ def _to_sign_in(request: Request) -> Response:
     return response
 
 
+def wanted(kind: type[M], request: Request) -> M:
+    """What the address asks for. Raises InvalidRequest."""
+    return parsed(kind, dict(request.query_params))
+
+
 def parsed(kind: type[M], said: dict[str, str]) -> M:
     """Parameters that were left empty in a form are as good as none. Raises InvalidRequest."""
     try:
@@ -153,41 +161,9 @@ def parsed(kind: type[M], said: dict[str, str]) -> M:
 
 def _with_query(request: Request, more: dict[str, object]) -> str:
     """This page's address with some parameters changed; None takes one away."""
-    kept = {**request.query_params, **more}
-    said = urlencode({name: value for name, value in kept.items() if value not in (None, "")})
-    return request.url.path + (f"?{said}" if said else "")
+    return request.url.path + _query({**request.query_params, **more})
 
 
-def whole(value: float | None) -> str:
-    """12,345; a dash where there is nothing."""
-    return "–" if value is None else f"{value:,.0f}"
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """0.1234 as 12.3 %."""
-    return "–" if value is None else f"{value * 100:,.{digits}f} %"
-
-
-def change(value: float | None) -> str:
-    """0.25 as +25 %."""
-    return "–" if value is None else f"{value * 100:+,.0f} %"
-
-
-def seconds(value: float | None) -> str:
-    """Time in the unit that fits it."""
-    if value is None:
-        return "–"
-    if value < 1:
-        return f"{value * 1000:,.0f} ms"
-    minutes, rest = divmod(round(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{value:.1f} s"
-
-
-def moment(value: datetime | date | None) -> str:
-    """A moment, in UTC, to the second."""
-    if value is None:
-        return "–"
-    return f"{value:%Y-%m-%d %H:%M:%S} UTC" if isinstance(value, datetime) else value.isoformat()
+def _query(asked: dict[str, object]) -> str:
+    said = urlencode({name: value for name, value in asked.items() if value not in (None, "")})
+    return f"?{said}" if said else ""

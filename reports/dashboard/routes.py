@@ -5,29 +5,26 @@ from __future__ import annotations
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from reports.dashboard import overview
+from reports.dashboard.figures_pages import add_figures_pages
 from reports.dashboard.letter_routes import add_letters
 from reports.dashboard.operating import Operating
-from reports.dashboard.pages import figures, shelf
+from reports.dashboard.pages import shelf
+from reports.dashboard.recommended import Recommended
 from reports.dashboard.sign_in_routes import add_signing_in
 from reports.dashboard.signing_in import FromCookie, Sealed
 from reports.dashboard.working import add_working
 from schema.settings import Settings
-from schema.spans import SpanQuery
 
 
-def add_dashboard(app: FastAPI, settings: Settings, operating: Operating) -> None:
+def add_dashboard(app: FastAPI, settings: Settings, recommended: Recommended, operating: Operating) -> None:
     """The routes, and what turns the cookie into a right."""
     sealed = Sealed(settings)
     app.add_middleware(FromCookie, sealed=sealed)
     add_signing_in(app, settings, sealed)
+    add_figures_pages(app, settings, recommended)
     add_working(app, settings, operating)
     add_letters(app, settings, operating)
 
     @app.get("/dashboard/assets/{version}/{name}", include_in_schema=False)
     async def assets(request: Request, version: str, name: str) -> Response:  # noqa: ARG001 the address' own
         return await shelf().answer(request, name)
-
-    @app.get("/dashboard", include_in_schema=False)
-    def of_overview(request: Request) -> Response:
-        return figures(request, settings, "overview.html", SpanQuery, overview.ask)

@@ -14,7 +14,9 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.browser import visits
 from tests.tripstream.starting import Up
+from tripstream.embedded_postgres import DATABASE, Postgres
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update")
@@ -42,10 +44,20 @@ def chromium() -> Iterator[Browser]:
 def shop(own_state: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """`tripstream up` with demo trips, for all tests of a file's worker."""
     log = tmp_path_factory.mktemp("shop") / "up.log"
-    one = Up(own_state(), log, "tripstream", TRIPSTREAM_DEMO_OCCURRENCES="2000", TRIPSTREAM_ADMIN_KEY="a" * 32)
+    countries = {"TRIPSTREAM_TRUSTED_PROXIES": "127.0.0.1", "TRIPSTREAM_COUNTRY_HEADER": "x-country"}
+    one = Up(
+        own_state(), log, "tripstream", TRIPSTREAM_DEMO_OCCURRENCES="2000", TRIPSTREAM_ADMIN_KEY="a" * 32, **countries
+    )
     yield one.is_up()
     one.process.terminate()
     one.ends()
+
+
+@pytest.fixture(scope="session")
+def visited(shop: Up) -> Up:
+    """The same after some weeks of visits."""
+    visits.visit(shop.url, "a" * 32, Postgres(shop.state, {}).url(DATABASE), days=40, a_day=8)
+    return shop
 
 
 @pytest.fixture

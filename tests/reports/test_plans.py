@@ -20,7 +20,7 @@ from tests.workers.pipeline import Pipeline
 PATHS = (
     *(f"/api/stats/{route}" for route in ROUTES),
     *("/get-stats?site_id=default", "/get-stats?site_id=default&date=2026-01-01"),
-    *("/api/metrics", "/api/metrics/daily", "/api/metrics/top-searches"),
+    *("/api/metrics", "/api/metrics/daily", "/api/metrics/top-searches", "/api/metrics/positions"),
 )
 RAW = ("events", "sessions", "users", "identities", "recommendation_requests", "readable_events", "readable_sessions")
 TABLES = (
