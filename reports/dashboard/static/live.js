@@ -98,9 +98,9 @@ async function askWhy() {
     else {
       again = Number(answer.headers.get("retry-after") ?? again);
       const why = (await answer.json()).message;
-      if (answer.status === 503 && (await look())) say(`${why} Meanwhile asked every ${Math.min(again, 10)} s.`, "warn");
-      else say(`${why} Trying again…`, "bad");
       again = Math.min(again, 10);
+      if (answer.status !== 503) say(`${why} Trying again…`, "bad");
+      else if (await look()) say(`${why} Meanwhile asked every ${again} s.`, "warn"); // or it has said what is wrong
     }
   } catch {
     say("The server does not answer. Trying again…", "bad");
