@@ -1,5 +1,6 @@
 """What pages need beside their HTML: scripts, styles, pictures. In: files, ours and those of installed packages. Out:
-`/assets/VERSION/NAME`, whose version is the file's own, so that browsers may keep it for ever.
+`/assets/VERSION/NAME`, whose version is that of all files beside it, so that browsers may keep it for ever: modules
+import one another by relative addresses, and a file that stayed the same would go on naming its old neighbours.
 
 Each is read and compressed once, when it is first asked for.
 """
@@ -68,9 +69,15 @@ class Shelf:
         self._prefix = prefix
         self.assets = {name: Asset(path) for name, path in files.items()}
 
+    @cached_property
+    def version(self) -> str:
+        """Of all of them together."""
+        return hashlib.sha256("".join(one.version for one in self.assets.values()).encode()).hexdigest()[:12]
+
     def url(self, name: str) -> str:
-        """Where this file is, as long as it is what it is now."""
-        return f"{self._prefix}/{self.assets[name].version}/{name}"
+        """Where this file is, as long as they all are what they are now. Raises KeyError for one that is not here."""
+        self.assets[name]
+        return f"{self._prefix}/{self.version}/{name}"
 
     async def answer(self, request: Request, name: str) -> Response:
         """The file, whichever version was asked for: an old page's next request finds the new one. Raises NotFound."""

@@ -7,12 +7,13 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import FileResponse, JSONResponse
 from prometheus_client import REGISTRY
 from pydantic import BaseModel
 from starlette.middleware.cors import CORSMiddleware
@@ -24,6 +25,7 @@ from recommender.evaluation_route import add_evaluation_routes
 from recommender.metrics_routes import add_metrics_routes
 from recommender.reference_routes import add_reference_routes
 from recommender.route import Recommender
+from recommender.seed_words import COMPANIES
 from reports import status
 from reports.dashboard.routes import add_dashboard
 from reports.events_routes import add_events_routes
@@ -31,6 +33,7 @@ from reports.figures_routes import add_figures_routes
 from reports.lately import lately
 from reports.live_routes import add_live_routes
 from reports.metrics import Pipeline
+from reports.shop.routes import add_shop
 from reports.stats_routes import add_stats_routes
 from reports.verdicts_route import add_verdicts_route
 from schema import db, migrate, pools, rights, signals
@@ -86,6 +89,12 @@ def create(settings: Settings | None = None) -> Ingest:
     add_verdicts_route(app, chosen)
     add_privacy_routes(app, chosen)
     add_dashboard(app, chosen)
+    add_shop(app, chosen, COMPANIES)
+
+    @app.get("/tracker.js", include_in_schema=False)
+    def tracker() -> FileResponse:
+        return FileResponse(Path(__file__).parents[1] / "ingest" / "tracker.js", headers={"cache-control": "no-cache"})
+
     add_docs(app)
     return app
 

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from reports.asking import asked, now
 from reports.dashboard.signing_in import COOKIE
+from reports.html import HEADERS
 from schema.assets import Shelf, of_folder, of_package
 from schema.db import Connection
 from schema.errors import Forbidden, InvalidRequest, TripstreamError, Unauthorized
@@ -28,10 +29,6 @@ from schema.settings import Settings
 from schema.spans import Span, SpanQuery
 
 HERE = Path(__file__).parent
-CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
 Q = TypeVar("Q", bound=SpanQuery)
 
 
@@ -84,13 +81,7 @@ def page(request: Request, template: str, status: int = 200, **context: Any) -> 
         "with_query": lambda **more: _with_query(request, more),
     }
     html = _environment().get_template(template).render(given | context)
-    headers = {
-        "content-security-policy": CSP,
-        "x-content-type-options": "nosniff",
-        "referrer-policy": "same-origin",
-        "cache-control": "private, no-store",
-    }
-    return HTMLResponse(html, status, headers)
+    return HTMLResponse(html, status, HEADERS)
 
 
 def figures(
