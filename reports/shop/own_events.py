@@ -1,5 +1,6 @@
-"""What became of a visitor's own events, for the drawer of the demo shop. In: an anonymous id, which only its own browser
-knows, and events it saw leave. Out: the newest stored ones, and what receipts say of the others; of nobody else's.
+"""What became of a visitor's own events, for the drawer of the demo shop. In: an anonymous id, which only its own
+browser knows, and events it saw leave. Out: the newest stored ones, and what receipts say of the others; of nobody
+else's.
 
 It reads the demo's site alone, with row-level security, and of the last hours only.
 """

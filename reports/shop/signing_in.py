@@ -1,7 +1,7 @@
-"""Sign-in for the demo only. In: an email, typed into a page of ours on this machine. Out: a token of the demo's issuer,
-good for an hour, as an issuer hands it over: in the fragment of the callback's address, which no server sees.
+"""Sign-in for the demo only. In: an email, typed into a page of ours on this machine. Out: a token of the demo's
+issuer, good for an hour, as an issuer hands it over: in the fragment of the callback's address, which no server sees.
 
-Nobody proves that the email is theirs, so this answers where no other issuer's tokens count, and never anyone elsewhere.
+Nobody proves that the email is theirs, so this answers where no other issuer's tokens count, and only this machine.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ export function drawer() {
   const button = h("button", { type: "button", class: "drawer-button", "aria-expanded": "false", "aria-controls": "drawer", on: { click: () => (panel ? close() : open()) } });
 
   const draw = () => {
-    button.replaceChildren(icon("pulse"), t("drawer.title"));
+    button.replaceChildren(icon("pulse"), h("span", {}, t("drawer.title")));
     if (panel) panel.fill(away);
   };
   const tick = async () => {

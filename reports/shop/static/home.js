@@ -11,6 +11,7 @@ import * as tracking from "./tracking.js";
 import { read } from "./wanted.js";
 
 const SHOWN = 6;
+const HERO = 20; // a dawn with mountains
 
 export async function home({ signal }) {
   const known = await choices();
@@ -30,7 +31,7 @@ const hero = () =>
   h(
     "section",
     { class: "hero" },
-    scene({ continent: "SA", kind: "trekking", seed: 11 }),
+    scene({ continent: "SA", kind: "trekking", seed: HERO, align: "xMidYMax" }),
     h("div", { class: "over" }, h("h1", {}, t("home.title")), h("p", {}, t("home.lead")), h("a", { class: "button primary large", href: "/search" }, icon("search"), t("home.search"))),
   );
 

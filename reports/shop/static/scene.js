@@ -20,26 +20,28 @@ const LANDS = {
   dusk: ["#8b6c93", "#5f4a78", "#3a3058", "#221c3a"],
   ice: ["#dff0f4", "#a9d3df", "#5fa3b8", "#2a6c86"],
 };
+// Skies and lands of which chance takes one, and what stands in front.
 const BY_KIND = {
-  cruise: ["tropic", "sea", "boats"],
-  winter: ["polar", "ice", "pines"],
-  trekking: ["dawn", "alpine", "pines"],
-  jeep: ["desert", "sand", "cacti"],
-  photography: ["dusk", "dusk", "birds"],
-  culinary: ["dawn", "green", "vines"],
-  cycling: ["day", "green", "cypresses"],
-  rail: ["day", "green", "train"],
-  spiritual: ["dusk", "dusk", "temple"],
-  family: ["day", "green", "balloon"],
+  cruise: [["tropic", "dawn", "day"], ["sea"], "boats"],
+  winter: [["polar", "day", "dusk"], ["ice"], "pines"],
+  trekking: [["dawn", "day", "dusk"], ["alpine", "alpine", "green"], "pines"],
+  jeep: [["desert", "dawn", "dusk"], ["sand", "savanna"], "jeep"],
+  photography: [["dusk", "dawn", "polar"], ["dusk", "alpine"], "birds"],
+  culinary: [["dawn", "day", "desert"], ["green"], "vines"],
+  cycling: [["day", "dawn", "tropic"], ["green"], "cypresses"],
+  rail: [["day", "dawn", "dusk"], ["green", "alpine"], "train"],
+  spiritual: [["dusk", "dawn", "polar"], ["dusk", "green"], "temple"],
+  family: [["day", "tropic", "dawn"], ["green"], "balloon"],
+  nature_safari: [["dusk", "dawn", "day"], ["green", "alpine"], "pines"],
 };
 const BY_CONTINENT = {
-  AF: ["desert", "savanna", "acacias"],
-  AN: ["polar", "ice", "bergs"],
-  AS: ["dawn", "green", "temple"],
-  EU: ["day", "green", "town"],
-  NA: ["desert", "sand", "cacti"],
-  OC: ["tropic", "sea", "palms"],
-  SA: ["dawn", "alpine", "birds"],
+  AF: [["desert", "dusk", "dawn"], ["savanna"], "acacias"],
+  AN: [["polar", "day"], ["ice"], "bergs"],
+  AS: [["dawn", "day", "dusk"], ["green"], "temple"],
+  EU: [["day", "dawn", "dusk"], ["green", "alpine"], "town"],
+  NA: [["desert", "dusk"], ["sand"], "cacti"],
+  OC: [["tropic", "day"], ["sea"], "palms"],
+  SA: [["dawn", "day"], ["alpine"], "birds"],
 };
 
 /** Chance from a number, the same each time (mulberry32). */
@@ -89,6 +91,15 @@ const FRONTS = {
   acacias: (chance, c) => [path(scattered(chance, 5, acacia, 218, 18), c[3]), path(scattered(chance, 6, bird, 60, 60), "none", { stroke: c[3], "stroke-width": 1.6 })],
   palms: (chance, c) => [path("M0 250q90-34 190-16t210-12v28z", "#f3dfae"), path(scattered(chance, 5, palm, 236, 8), c[3])],
   cacti: (chance, c) => [path(scattered(chance, 6, cactus, 226, 18), c[3])],
+  jeep(chance, c) {
+    const x = 120 + chance() * 150;
+    return [
+      path("M0 250v-22q110-16 210-6t190-8v36z", c[3]),
+      path(`M${x} 222v-14h10l9-13h30l5 13h9q4 0 4 4v10z`, "#c9452c"),
+      path(`M${x + 15} 207l5-8h10v8zM${x + 34} 199h13l3 8h-16z`, "#ffe9c2"),
+      path([14, 52].map((at) => `M${x + at - 8} 223a8 8 0 1 0 16 0a8 8 0 1 0-16 0z`).join(""), "#1c1512"),
+    ];
+  },
   bergs: (chance) => [path(scattered(chance, 4, berg, 224, 20), "#f4fbfc"), path("M0 232q50-6 100 0t100 0t100 0t100 0v18H0z", "#1d5b75")],
   birds: (chance, c) => [path(scattered(chance, 8, bird, 40, 70), "none", { stroke: "#fff3e0", "stroke-width": 1.8, "stroke-linecap": "round" }), path(range(chance, 240, 18, 6, false), c[3])],
   boats(chance, c) {
@@ -124,21 +135,29 @@ const FRONTS = {
 
 let made = 0;
 
-/** Decoration: whoever cannot see it misses nothing that is not said. */
-export function scene({ continent, kind, tags = [], seed = 1 }) {
+/** What fits: the cold continent whatever one does there, then beaches, then the kind, then the continent. */
+function chosen(continent, kind, tags) {
+  const isBeach = tags.some((tag) => ["beaches", "islands"].includes(tag)) && !["cruise", "trekking", "winter", "jeep"].includes(kind);
+  if (continent === "AN") return BY_CONTINENT.AN;
+  if (isBeach) return continent === "EU" ? BY_KIND.cruise : BY_CONTINENT.OC; // no palms in Finland
+  if (kind === "nature_safari" && continent === "AF") return BY_CONTINENT.AF;
+  return BY_KIND[kind] || BY_CONTINENT[continent] || BY_CONTINENT.EU;
+}
+
+/** Decoration: whoever cannot see it misses nothing that is not said. `align`: which part of it stays, where not all
+ * of it fits. */
+export function scene({ continent, kind, tags = [], seed = 1, align = "xMidYMid" }) {
   const chance = chances(seed);
-  const isWild = kind === "nature_safari";
-  const beach = (tags.includes("beaches") || tags.includes("islands")) && !["trekking", "winter"].includes(kind);
-  const chosen = continent === "AN" ? BY_CONTINENT.AN : beach && kind !== "cruise" ? BY_CONTINENT.OC : isWild && continent !== "AF" ? ["dusk", "green", "pines"] : BY_KIND[kind] || BY_CONTINENT[continent] || BY_CONTINENT.EU;
-  const [sky, land, front] = chosen;
+  const [skies, lands, front] = chosen(continent, kind, tags);
+  const sky = skies[Math.floor(chance() * skies.length)], land = lands[Math.floor(chance() * lands.length)];
   const colours = LANDS[land], id = `sky${++made}`, isRock = ["alpine", "ice", "sand"].includes(land);
   const stops = SKIES[sky].map((colour, n) => svg("stop", { offset: n / 2, "stop-color": colour }));
   return svg(
     "svg",
-    { viewBox: "0 0 400 250", preserveAspectRatio: "xMidYMid slice", class: "scene", "aria-hidden": "true" },
+    { viewBox: "0 0 400 250", preserveAspectRatio: `${align} slice`, class: "scene", "aria-hidden": "true" },
     svg("defs", {}, svg("linearGradient", { id, x2: 0, y2: 1 }, stops)),
     svg("rect", { width: 400, height: 250, fill: `url(#${id})` }),
-    svg("circle", { cx: 60 + chance() * 280, cy: 50 + chance() * 60, r: 18 + chance() * 16, fill: "#fff6dd", opacity: 0.9 }),
+    svg("circle", { cx: 60 + chance() * 280, cy: 56 + chance() * 54, r: 16 + chance() * 14, fill: "#fff6dd", opacity: 0.9 }),
     path(range(chance, 170, 80, 6 + Math.floor(chance() * 4), isRock), colours[0]),
     path(range(chance, 196, 58, 5 + Math.floor(chance() * 4), isRock), colours[1]),
     path(range(chance, 222, 40, 5, false), colours[2]),

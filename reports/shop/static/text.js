@@ -41,7 +41,7 @@ export const day = (text, options = { day: "numeric", month: "short", year: "num
   new Intl.DateTimeFormat(lang, { timeZone: "UTC", ...options }).format(new Date(text));
 
 export const time = (moment) =>
-  new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(new Date(moment));
+  new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }).format(new Date(moment));
 
 export const month = (number) => new Intl.DateTimeFormat(lang, { month: "long", timeZone: "UTC" }).format(Date.UTC(2024, number - 1));
 

@@ -21,7 +21,7 @@ export async function trip({ signal, id }) {
     "article",
     { class: "trip", data: { tripId: shown.occurrenceId, source: "trip_detail", requestId: from.recommendation_request_id, position: from.position, score: from.score } },
     h("div", { class: "banner" }, sceneOf(shown), h("div", { class: "over" }, h("p", { class: "place" }, where(shown, known)), h("h1", {}, say(shown, "title")))),
-    h("div", { class: "columns" }, h("div", {}, back(), about(shown, known), others), offer(shown)),
+    h("div", { class: "columns" }, offer(shown), h("div", {}, back(), about(shown, known), others)),
   );
   const start = () => {
     tracking.dwell(shown.occurrenceId, fields);
