@@ -22,7 +22,7 @@ from starlette.responses import Response
 
 from schema.errors import NotFound
 
-_FOR_EVER = "public, max-age=31536000, immutable"
+FOR_EVER = "public, max-age=31536000, immutable"
 _SMALL = 300  # bytes below which compression saves nothing
 
 
@@ -50,7 +50,7 @@ class Asset:
         """What a page that loads it from elsewhere may hold it to (SRI)."""
         return "sha384-" + base64.b64encode(hashlib.sha384(self.body).digest()).decode()
 
-    def answer(self, request: Request, cache: str = _FOR_EVER) -> Response:
+    def answer(self, request: Request, cache: str = FOR_EVER) -> Response:
         """The file, compressed for whoever takes it so."""
         media = mimetypes.guess_type(self.path.name)[0] or "application/octet-stream"
         headers = {"cache-control": cache, "etag": f'"{self.version}"', "vary": "accept-encoding"}
