@@ -12,7 +12,7 @@ from reports.dashboard.signing_in import is_from_here
 from schema.errors import Forbidden, TooLarge
 
 _BYTES_MAX = 4 << 20
-_ELSEWHERE = "This has to be sent by a page of the dashboard."
+_ELSEWHERE = "This has to be sent by a page of ours."
 
 
 async def form(request: Request) -> dict[str, str]:

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from reports.asking import asked, now
 from reports.dashboard.signing_in import CHOSEN, COOKIE
 from reports.dashboard.words import WORDS
+from reports.html import HEADERS
 from schema.assets import Shelf, of_folder, of_package
 from schema.db import Connection
 from schema.errors import InvalidRequest, TripstreamError, Unauthorized
@@ -28,10 +29,6 @@ from schema.settings import Settings
 from schema.spans import Span, SpanQuery
 
 HERE = Path(__file__).parent
-CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
 Q = TypeVar("Q", bound=SpanQuery)
 M = TypeVar("M", bound=BaseModel)
 
@@ -88,13 +85,7 @@ def page(request: Request, template: str, status: int = 200, **context: Any) -> 
         "days_kept": _query({name: request.query_params.get(name) for name in ("days", "start", "end")}),
     }
     html = _environment().get_template(template).render(given | context)
-    headers = {
-        "content-security-policy": CSP,
-        "x-content-type-options": "nosniff",
-        "referrer-policy": "same-origin",
-        "cache-control": "private, no-store",
-    }
-    return HTMLResponse(html, status, headers)
+    return HTMLResponse(html, status, HEADERS)
 
 
 def figures(
