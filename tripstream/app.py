@@ -7,13 +7,12 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import psycopg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse
 from prometheus_client import REGISTRY
 from pydantic import BaseModel
 from starlette.middleware.cors import CORSMiddleware
@@ -90,11 +89,6 @@ def create(settings: Settings | None = None) -> Ingest:
     add_privacy_routes(app, chosen)
     add_dashboard(app, chosen)
     add_shop(app, chosen, COMPANIES)
-
-    @app.get("/tracker.js", include_in_schema=False)
-    def tracker() -> FileResponse:
-        return FileResponse(Path(__file__).parents[1] / "ingest" / "tracker.js", headers={"cache-control": "no-cache"})
-
     add_docs(app)
     return app
 

@@ -60,14 +60,14 @@ export function drawer() {
 function look() {
   const here = new Map(kept().map((event) => [event.event_id, event]));
   for (const [id, { event_type, client_timestamp, trip_id }] of here) {
-    if (!known.has(id)) known.set(id, { id, type: event_type, at: client_timestamp, trip: trip_id, state: "here" });
+    if (!known.has(id)) known.set(id, { id, type: event_type, at: new Date(client_timestamp).toISOString(), trip: trip_id, state: "here" });
   }
   for (const one of known.values()) if (one.state === "here" && !here.has(one.id)) one.state = "sent";
 }
 
 function kept() {
   try {
-    return Object.keys(localStorage).filter((name) => name.startsWith(WAITING)).flatMap((name) => JSON.parse(localStorage.getItem(name)));
+    return Object.keys(localStorage).filter((name) => name.startsWith(WAITING)).flatMap((name) => JSON.parse(`[${localStorage.getItem(name)}]`));
   } catch {
     return [];
   }
