@@ -100,6 +100,7 @@ function made(close, draw) {
     h("div", { class: "scroll", tabindex: 0, role: "group", "aria-labelledby": "drawer-title" }, list, earlier),
   );
   let drawn;
+  const listed = new Set();
   const fill = (away) => {
     const now = JSON.stringify([[...known.values()], away]);
     if (drawn === now) return; // a list that is drawn anew cannot be read, nor listened to
@@ -109,16 +110,17 @@ function made(close, draw) {
     counts.textContent = t("drawer.counts", { stored: shown.length - waiting, waiting });
     note.textContent = !tracking.isThere() ? t("drawer.blocked") : away ? t("drawer.away") : shown.length ? "" : t("drawer.empty");
     earlier.hidden = shown.length < ASKED_MAX;
-    list.replaceChildren(...shown.map(row));
+    list.replaceChildren(...shown.map((one) => row(one, !listed.has(one.id))));
+    for (const one of shown) listed.add(one.id);
   };
   return { element, fill };
 }
 
-function row({ type, at, trip, state, reason, again }) {
+function row({ type, at, trip, state, reason, again }, isNew) {
   const remark = [reason, again && t("state.again", { n: again })].filter(Boolean).join("; ");
   return h(
     "li",
-    {},
+    { class: isNew ? "new" : null },
     h("code", { dir: "ltr" }, type || "?"),
     trip && h("span", { class: "of" }, `#${trip}`),
     h("span", { class: `state ${state}` }, t(`state.${state}`)),
