@@ -27,9 +27,9 @@ def _executable() -> str | None:
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The browser, headless."""
+    """The browser, headless; of one file, since as long as it is open no other event loop can run in this thread."""
     path = _executable()
     if path is None:
         assert not os.environ.get("CI"), MISSING

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import date
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import jwt
 import pytest
 from psycopg.types.json import Jsonb
@@ -43,7 +44,7 @@ def shop(own: Settings) -> Iterator[Server]:
         yield server
 
 
-def sign_in(server: Server, email: str = "Noa@Example.com", **headers: str):
+def sign_in(server: Server, email: str = "Noa@Example.com", **headers: str) -> httpx.Response:
     said = {"email": email, "next": "/trips/7"}
     return server.request("POST", "/shop/sign-in", data=said, headers=HERE | headers)
 
@@ -87,27 +88,18 @@ def test_whoever_signs_in_is_sent_to_the_callback_with_a_token_in_the_fragment(s
     assert (taken.status_code, taken.json()["user_id"]) == (202, claims["sub"])
 
 
-@pytest.mark.parametrize(
-    ("wrong", "status"),
-    [
-        ({"email": "nobody"}, 422),
-        ({"email": "a b@example.com"}, 422),
-        ({"host": "shop.example"}, 403),
-        ({"x-forwarded-for": "10.0.0.1"}, 403),
-        ({"sec-fetch-site": "cross-site"}, 403),
-    ],
-)
-def test_nobody_signs_in_without_an_address_or_from_elsewhere(shop: Server, wrong: dict[str, str], status: int) -> None:
-    assert sign_in(shop, **wrong).status_code == status
+def test_nobody_signs_in_without_an_address_or_from_elsewhere(shop: Server) -> None:
+    for email in ("nobody", "a b@example.com", ""):
+        assert sign_in(shop, email).status_code == 422
+    for wrong in ({"host": "shop.example"}, {"x-forwarded-for": "10.0.0.1"}, {"sec-fetch-site": "cross-site"}):
+        assert sign_in(shop, **wrong).status_code == 403
 
 
-@pytest.mark.parametrize(
-    "theirs", [{"jwt_issuer": "https://issuer.example"}, {"jwt_jwks_url": "https://issuer.example/keys"}]
-)
-def test_where_another_issuer_is_configured_the_demo_signs_nobody_in(shop: Server, theirs: dict[str, str]) -> None:
-    with serving(shop.settings.model_copy(update=theirs)) as other:
-        assert sign_in(other).status_code == 403
-        assert 'content="elsewhere"' in other.request("GET", "/").text
+def test_where_another_issuer_is_configured_the_demo_signs_nobody_in(shop: Server) -> None:
+    for theirs in ({"jwt_issuer": "https://issuer.example"}, {"jwt_jwks_url": "https://issuer.example/keys"}):
+        with serving(shop.settings.model_copy(update=theirs)) as other:
+            assert sign_in(other).status_code == 403
+            assert 'content="elsewhere"' in other.request("GET", "/").text
 
 
 def told(server: Server, visitor: int, *asked: int, **more: object) -> list[tuple[int, str, int]]:

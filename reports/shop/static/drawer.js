@@ -60,14 +60,14 @@ export function drawer() {
 function look() {
   const here = new Map(kept().map((event) => [event.event_id, event]));
   for (const [id, { event_type, client_timestamp, trip_id }] of here) {
-    if (!known.has(id)) known.set(id, { id, type: event_type, at: client_timestamp, trip: trip_id, state: "here" });
+    if (!known.has(id)) known.set(id, { id, type: event_type, at: new Date(client_timestamp).toISOString(), trip: trip_id, state: "here" });
   }
   for (const one of known.values()) if (one.state === "here" && !here.has(one.id)) one.state = "sent";
 }
 
 function kept() {
   try {
-    return Object.keys(localStorage).filter((name) => name.startsWith(WAITING)).flatMap((name) => JSON.parse(localStorage.getItem(name)));
+    return Object.keys(localStorage).filter((name) => name.startsWith(WAITING)).flatMap((name) => JSON.parse(`[${localStorage.getItem(name)}]`));
   } catch {
     return [];
   }
@@ -100,6 +100,7 @@ function made(close, draw) {
     h("div", { class: "scroll", tabindex: 0, role: "group", "aria-labelledby": "drawer-title" }, list, earlier),
   );
   let drawn;
+  const listed = new Set();
   const fill = (away) => {
     const now = JSON.stringify([[...known.values()], away]);
     if (drawn === now) return; // a list that is drawn anew cannot be read, nor listened to
@@ -109,16 +110,17 @@ function made(close, draw) {
     counts.textContent = t("drawer.counts", { stored: shown.length - waiting, waiting });
     note.textContent = !tracking.isThere() ? t("drawer.blocked") : away ? t("drawer.away") : shown.length ? "" : t("drawer.empty");
     earlier.hidden = shown.length < ASKED_MAX;
-    list.replaceChildren(...shown.map(row));
+    list.replaceChildren(...shown.map((one) => row(one, !listed.has(one.id))));
+    for (const one of shown) listed.add(one.id);
   };
   return { element, fill };
 }
 
-function row({ type, at, trip, state, reason, again }) {
+function row({ type, at, trip, state, reason, again }, isNew) {
   const remark = [reason, again && t("state.again", { n: again })].filter(Boolean).join("; ");
   return h(
     "li",
-    {},
+    { class: isNew ? "new" : null },
     h("code", { dir: "ltr" }, type || "?"),
     trip && h("span", { class: "of" }, `#${trip}`),
     h("span", { class: `state ${state}` }, t(`state.${state}`)),

@@ -11,7 +11,7 @@ export const isThere = () => Boolean(window.tripstream?.init);
 export const allows = () => recall("shop:record") !== "no";
 
 export function begin() {
-  call("init", { site: "default", auto: false, consent: allows() });
+  call("init", { site: "default", manual: true, consent: allows() });
 }
 
 export function allow(is) {
