@@ -1,4 +1,4 @@
-"""Figures on top of a page. In: a figure and what it was in the days before. Out: both in words, the change, and whether
+"""Figures on top of a page. In: a figure and what it was in the days before. Out: both in words, the change, whether
 it is for the better.
 """
 

@@ -74,4 +74,6 @@ def done(connection: Connection, span: Span, interval: str) -> list[dict[str, An
 
 
 def _most(connection: Connection, span: Span, by: str) -> list[top.Value]:
-    return top.top(connection, span, TopQuery.model_validate({"by": by, "limit": _AT_A_GLANCE})).rows
+    return top.top(
+        connection, span, TopQuery.model_validate({"by": by, "sort": "sessions", "limit": _AT_A_GLANCE})
+    ).rows

@@ -45,6 +45,7 @@ def _shown(cohorts: list[Cohort], span: Span) -> dict[str, Any]:
     rows = [(one, [_cell(one.active[week], one.rate[week], week) for week in one.active]) for one in cohorts]
     return {
         "rows": rows,
+        "is_open": span.end >= span.today,
         "together": _together(cohorts, span),
         "later": max((len(cells) for _, cells in rows), default=0),
         "weeks": WEEKS,
@@ -59,10 +60,10 @@ def _cell(users: int, rate: float | None, week: int) -> Cell:
 
 def _together(cohorts: list[Cohort], span: Span) -> list[tuple[int, float | None, int]]:
     """For each week later: which share came back of the cohorts that have had the whole of it, and their size."""
-    whole = (span.today - span.start).days // 7  # cohort n has had week w where n + w is over
+    over = min((span.today - span.start).days // 7, len(cohorts))  # cohort n has had week w where n + w is over
     found = []
-    for later in range(whole):
-        grown = cohorts[: whole - later]
+    for later in range(1, over):
+        grown = cohorts[: over - later]
         users = sum(one.users for one in grown)
         found.append((later, ratio(sum(one.active[later] for one in grown), users), users))
     return found

@@ -14,7 +14,7 @@ from reports.dashboard.recommended import DAYS_MAX, Recommended
 from schema.db import Connection
 from schema.spans import Span, SpanQuery
 
-KINDS = (("continents", "Continents"), ("countries", "Countries"), ("types", "Types"), ("themes", "Themes"))
+KINDS = (("countries", "Countries"), ("themes", "Themes"), ("types", "Types"), ("continents", "Continents"))
 
 
 class SearchesQuery(SpanQuery):
@@ -45,7 +45,7 @@ def _cards(now: Any, before: Any) -> list[Card]:
         cards.rate("Relaxed", now.relaxed_rate, before.relaxed_rate, more_is_better=False),
         cards.rate("Low score", now.low_score_rate, before.low_score_rate, more_is_better=False),
         cards.rate("Click-through", now.click_through_rate, before.click_through_rate, more_is_better=True),
-        cards.value("Answered, median", quick.p50, was.p50, " ms", more_is_better=False),
+        cards.value("Half within", quick.p50, was.p50, " ms", more_is_better=False),
         cards.value("95 of 100 within", quick.p95, was.p95, " ms", more_is_better=False),
         cards.value("99 of 100 within", quick.p99, was.p99, " ms", more_is_better=False),
     ]

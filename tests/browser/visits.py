@@ -73,12 +73,11 @@ class Sent(NamedTuple):
 class Season:
     """One run of the generator."""
 
-    def __init__(self, url: str, seed: int) -> None:
-        self.client = httpx.Client(base_url=url, timeout=60)
+    def __init__(self, client: httpx.Client, seed: int) -> None:
+        self.client = client
         self.chance = random.Random(seed)
         self.kinds = [kind["id"] for kind in self.client.get("/api/trip-types").json()]
         self.themes = [tag["id"] for tag in self.client.get("/api/tags").json()]
-        self.trips = self.client.get("/api/v2/occurrences", params={"limit": 60}).json()["items"]
         self.visitors: list[Visitor] = []
         self.searched: list[tuple[str, datetime]] = []
         self.visits = self.events = 0
@@ -210,18 +209,25 @@ class Season:
 
 def visit(url: str, admin_key: str, database_url: str, *, days: int = 60, a_day: int = 12, seed: int = 7) -> Sent:
     """Visits of so many days, ever more of them, fewest on Saturdays; then what they add up to."""
-    season = Season(url, seed)
+    with httpx.Client(base_url=url, timeout=60) as client:
+        season = Season(client, seed)
+        for at in _moments(season.chance, days, a_day):
+            season.visit(at)
+        settle(season, admin_key)
+        season.put_back(database_url)
+        settle(season, admin_key)
+    return Sent(season.visits, season.events, len(season.searched))
+
+
+def _moments(chance: random.Random, days: int, a_day: int) -> Iterator[datetime]:
+    """When each visit begins."""
     now = datetime.now(UTC)
     for day in range(days - 1, -1, -1):
         date = (now - timedelta(days=day)).replace(hour=0, minute=0, second=0, microsecond=0)
-        many = a_day * (1.3 - 0.6 * day / days) * (0.6 if date.weekday() == 5 else 1) * season.chance.uniform(0.8, 1.2)
+        many = a_day * (1.3 - 0.6 * day / days) * (0.6 if date.weekday() == 5 else 1) * chance.uniform(0.8, 1.2)
         for _ in range(round(many)):
-            at = date + timedelta(hours=min(23.4, max(0.1, season.chance.gauss(14, 4.5))))
-            season.visit(at if at < now else now - timedelta(minutes=season.chance.randint(25, 55)))
-    settle(season, admin_key)
-    season.put_back(database_url)
-    settle(season, admin_key)
-    return Sent(season.visits, season.events, len(season.searched))
+            at = date + timedelta(hours=min(23.4, max(0.1, chance.gauss(14, 4.5))))
+            yield at if at < now else now - timedelta(minutes=chance.randint(25, 55))
 
 
 def settle(season: Season, admin_key: str) -> None:

@@ -145,6 +145,19 @@ def test_days_stand_by_themselves_also_those_on_which_nothing_happened(get: Get)
 
 
 @pytest.mark.usefixtures("three_days")
+def test_a_span_may_be_said_by_its_bounds_and_positions_have_rows_of_their_own(get: Get) -> None:
+    bounds = "start=2026-01-01&end=2026-01-03"
+    whole = get("/api/metrics?days=3").json()
+    assert get(f"/api/metrics?{bounds}").json() == whole
+    assert get("/api/metrics?start=2026-01-02&end=2026-01-02").json()["requests"] == 1
+    assert get(f"/api/metrics/positions?{bounds}").json()["positions"] == whole["positions"]
+    assert get(f"/api/metrics/positions?{bounds}&format=csv").text.splitlines() == [
+        "position,impressions,clicks,clickThroughRate", "1,2,1,0.5", "2,2,0,0.0"]  # fmt: skip
+    found = get("/api/metrics/top-searches?start=2026-01-02&end=2026-01-02").json()
+    assert ([one["id"] for one in found["continents"]], found["countries"]) == (["EU"], [])
+
+
+@pytest.mark.usefixtures("three_days")
 def test_what_was_asked_for_most_comes_first_with_its_names(get: Get, pipe: Pipeline) -> None:
     pipe.connection.execute("DELETE FROM trip_types")
     found = get("/api/metrics/top-searches?days=3").json()
@@ -205,6 +218,8 @@ WRONG = {
     "/api/metrics?days=0": "days",
     "/api/metrics?days=91": "days",
     "/api/metrics?days=x": "days",
+    "/api/metrics?days=3&start=2026-01-01": "days",
+    "/api/metrics/positions?start=2026-01-02&end=2026-01-01": "start",
     "/api/metrics/top-searches?limit=0": "limit",
     "/api/metrics/daily?start=yesterday": "start",
     "/api/metrics/daily?end=2026-02-30": "end",

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from reports import packed
+from reports import packed, trips
+from schema import db, spans
 from schema.event import Event
+from schema.spans import SpanQuery
 from tests.make import DAY, T0, canonical
 from tests.reports.asking import Get
 from tests.workers.pipeline import Pipeline
@@ -101,6 +103,23 @@ def test_trips_of_random_days_are_what_their_events_sum_up_to_in_every_order(pip
                 check(one, of[one["tripId"]])
 
 
+def test_one_trip_and_all_of_them_together_sum_up_too(pipe: Pipeline) -> None:
+    events = happened(3, 200)
+    pipe.send(*events, received_at=T0 + 9 * DAY)
+    pipe.roll_up()
+    start, end = FIRST, FIRST + timedelta(days=4)
+    of, days = sums(events, start, end), {"start": str(start), "end": str(end)}
+    with db.reading(pipe.settings, db.Scope("default")) as connection:
+        span = spans.of(connection, "default", SpanQuery.model_validate(days), datetime(2026, 1, 10, tzinfo=UTC))
+        for trip, figures in of.items():
+            check(trips.of_one(connection, span, trip).model_dump(by_alias=True), figures)
+        assert trips.of_one(connection, span, 999).impressions == 0
+        together = trips.of_all(connection, span)
+    for name, figure in zip(("impressions", "clicks", "saves", "whatsappContacts"), together, strict=False):
+        assert figure == sum(figures[name] for figures in of.values()), name
+    assert together.dwell_ms == sum(figures["dwell_ms"] for figures in of.values())
+
+
 def check(row: dict[str, Any], figures: dict[str, int]) -> None:
     """Each figure of a row, and each that is one over another."""
     for name in set(KINDS.values()) - {"dwells"}:
@@ -121,6 +140,7 @@ def test_numbers_are_packed_as_narrow_as_the_largest_allows_and_come_out_as_they
         assert ids.tolist() == figures.tolist() == numbers
         (some,) = packed.of_some([(4, raw, raw)], ids[::-1], [2])
         assert some.tolist() == numbers[::-1]
+        assert most > 2**62 or packed.total((4, raw, raw), 2) == sum(numbers)
 
 
 def test_sums_of_no_days_are_none() -> None:

@@ -1,14 +1,17 @@
 // Draws tables as charts, so that a chart and its table cannot disagree.
 //
-//   <table data-chart="line|bar|bars" data-series="1,2" data-title="…" data-stacked>
+//   <table data-chart="line|bar|bars" data-series="1,2" data-title="…" data-unit="%" data-stacked>
 //
-// The first column has the labels; data-series names the columns that are drawn (from 1, after the labels). "bars" lie.
+// The first column has the labels, of which days are shortened; data-series names the columns that are drawn (from 1, after the labels). "bars" lie.
 // The table moves into a <details> below the chart. Without scripts it simply stays where it is.
 (() => {
   const drawn = [];
+  Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const short = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", timeZone: "UTC" });
+  const label = (text) => (/^\d{4}-\d\d-\d\d$/.test(text) ? short.format(new Date(text)) : text);
   const numberOf = (cell) => {
-    const text = cell.dataset.value ?? cell.textContent.replace(/[,\s%]/g, "");
+    const text = cell.dataset.value ?? cell.textContent.replace(/[,\s%]|ms$/g, "");
     return text === "" || text === "–" ? null : Number(text);
   };
 
@@ -17,7 +20,7 @@
     const rows = [...table.tBodies[0].rows];
     const columns = (table.dataset.series ?? "1").split(",").map(Number);
     return {
-      labels: rows.map((row) => row.cells[0].textContent.trim()),
+      labels: rows.map((row) => label(row.cells[0].textContent.trim())),
       series: columns.map((at) => ({ name: heads[at], values: rows.map((row) => numberOf(row.cells[at])) })),
     };
   }
@@ -27,17 +30,20 @@
     const text = { color: colour("--text") };
     const grid = { color: colour("--line") };
     const stacked = "stacked" in table.dataset;
+    const unit = table.dataset.unit ? ` ${table.dataset.unit}` : "";
+    const amounts = { ticks: { ...text, precision: 0, callback: (value) => value.toLocaleString() + unit }, grid, stacked, beginAtZero: true };
+    const labels = { ticks: { ...text, maxRotation: 0, autoSkipPadding: 16 }, grid: { display: false }, stacked };
     return {
       responsive: true,
       maintainAspectRatio: false,
       animation: false,
       indexAxis: lying ? "y" : "x",
       interaction: { mode: "index", intersect: false, axis: lying ? "y" : "x" },
-      plugins: { legend: { labels: text, position: "bottom" } },
-      scales: {
-        x: { ticks: { ...text, maxRotation: 0, autoSkipPadding: 16 }, grid, stacked, beginAtZero: true },
-        y: { ticks: text, grid, stacked, beginAtZero: true },
+      plugins: {
+        legend: { labels: { ...text, boxWidth: 12, boxHeight: 12 }, position: "bottom" },
+        tooltip: { callbacks: { label: ({ dataset, formattedValue }) => `${dataset.label}: ${formattedValue}${unit}` } },
       },
+      scales: lying ? { x: amounts, y: labels } : { x: labels, y: amounts },
     };
   }
 
@@ -51,7 +57,7 @@
         backgroundColor: kind === "line" ? ink + "22" : ink,
         borderWidth: kind === "line" ? 2 : 0,
         pointRadius: one.values.length > 45 ? 0 : 2,
-        tension: 0.25,
+        cubicInterpolationMode: "monotone",
         fill: kind === "line" && series.length === 1,
       };
     });

@@ -1,7 +1,7 @@
 // The steps of a funnel as lists to choose from, in place of the field that they are written in. That field stays what
 // the form sends.
 (() => {
-  const field = document.querySelector('input[name="steps"]');
+  const field = document.querySelector('.funnel input[name="steps"]');
   const choices = [...document.querySelectorAll("#types option")].map((option) => option.value);
   const list = document.createElement("ol");
   const add = document.createElement("button");
@@ -48,8 +48,7 @@
     write();
   });
   for (const name of field.value.split(",")) step(name);
-  field.closest("label").hidden = true;
   field.type = "hidden";
-  field.closest("label").before(list, add);
+  field.closest("label").replaceWith(field, list, add);
   write();
 })();

@@ -19,3 +19,4 @@ button.addEventListener("click", () => {
   document.dispatchEvent(new Event("themechange"));
 });
 show();
+document.querySelector("header nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
