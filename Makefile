@@ -9,7 +9,7 @@ PIP := $(RUN) -m pip --disable-pip-version-check
 COMPILE := uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
 	--no-annotate --no-header
 COMPILE_RUN := $(COMPILE) --extra embedded --extra archive --group build pyproject.toml
-MINIFIED := --minify --target=es2020 --charset=utf8 --legal-comments=none --log-level=warning
+MINIFIED := --compress passes=3,unsafe_arrows,pure_getters,keep_fargs=false --mangle --ecma 2020
 CLIENTS := .venv-clients
 NODE_CLIENTS := tests/clients/node
 ARGS ?=
@@ -39,7 +39,7 @@ bench-reports: $(VENV)/dev.stamp ## Measure every report over 1 and 12 million e
 	@exec $(RUN) -m bench.reports $(ARGS)
 
 tracker: $(NODE_CLIENTS)/node_modules/stamp ## Make ingest/tracker.min.js of ingest/tracker.js
-	$(NODE_CLIENTS)/node_modules/.bin/esbuild ingest/tracker.js $(MINIFIED) --outfile=ingest/tracker.min.js
+	$(NODE_CLIENTS)/node_modules/.bin/terser ingest/tracker.js $(MINIFIED) --output ingest/tracker.min.js
 
 chaos: $(VENV)/dev.stamp ## Kill things while events flow, and count what is left
 	@CHAOS_FAULTS=$${CHAOS_FAULTS:-300} exec $(RUN) -m pytest tests/chaos $(ARGS)

@@ -32,6 +32,7 @@ from ingest.http import Route
 from ingest.identify import IdentifyEndpoint
 from ingest.peers import Proxies
 from ingest.sessions import SessionEndpoint
+from ingest.tracker import add_tracker
 from schema import collector
 from schema import settings as config
 from schema.errors import TripstreamError
@@ -55,6 +56,7 @@ class Ingest(FastAPI):
         self._proxies = Proxies(settings) if settings.trusted_proxies else None
         super().__init__(title="Tripstream", version="0.1.0", docs_url=None, redoc_url=None, **options)
         sdk_config.add_routes(self)
+        add_tracker(self)
         self.add_exception_handler(HTTPException, _answer_http)
         self.add_exception_handler(TripstreamError, answer_error)
 

@@ -1,4 +1,4 @@
-// Tripstream's tracker: what a visitor does on a page, kept until the server has it.
+// Tripstream's tracker: what a visitor does on a page, kept until the server has it. docs/adding.md is its manual.
 //
 //   <script defer src="/tracker.js" data-site="default" data-key="…"></script>
 //
@@ -7,399 +7,361 @@
 // went out as a beacon has no answer, so it is sent again later, with the same ids: the server stores it once.
 // Nothing here ever throws into the page.
 (() => {
-  "use strict";
-  const page = window, doc = document, nav = navigator, place = location;
-  const PREFIX = "tripstream:", BATCH = PREFIX + "b:";
-  const ROOM = 60000; // bytes; browsers let 65,536 be under way in beacons and keepalive requests together
-  const EVENTS_MAX = 100; // of one request
-  const KEPT_MAX = 1500000; // characters in storage; of more the oldest batch is given up
-  const ORPHANED_MS = 10000; // after which a batch in storage belongs to no living page
+  const doc = document, script = doc.currentScript, queued = window.tripstream;
+  const { stringify } = JSON; // as it was before the page could put its own in its place
+  const PREFIX = "tripstream:", BATCH = PREFIX + "b:", VISITOR = PREFIX + "v", SESSION = PREFIX + "s", WAIT = PREFIX + "w";
+  const EVENTS = "/api/events/batch";
+  const ROOM = 20000; // characters of a request: browsers let 65,536 bytes be under way together, and one may take three
+  const BATCH_MAX = 10; // events of a batch, and batches of a request
+  const KEPT_MAX = 1500000; // characters in storage; of more the oldest batches are given up
+  const ORPHANED_MS = 10000; // after which a batch in storage may be anybody's; its page adds to it half as long
   const SESSION_MS = 1800000;
-  const script = doc.currentScript;
-  const queued = page.tripstream;
+  const WAIT_MAX_MS = 3600000; // more can only be a clock that was put back
 
-  let options;
-  let batches = new Map(); // name -> {events, bytes, blind}; what this page has to send, oldest first
-  let open; // the name of the batch that is being filled
-  let timer, sending, failures = 0, waitUntil = 0, starting;
-  let allowed = true;
-  let referrer = doc.referrer, path, depth, dwelling;
-  const delayed = {};
+  let options, allowed; // allowed: initialised, and with consent
+  let open, filled, waiting; // the batch that is being filled, its events, and those since the last request
+  let timer, flushing, telling, failures = 0, restUntil = 0, lastTime = 0;
+  let path, shown, referrer = doc.referrer, depth, watched, since, changes = {}, settling;
+  const out = {}; // batch -> whether it is under way, or gone as a beacon; nothing of those that other pages began
+
+  /** Does what the page asked for, and keeps what goes wrong in it from the page. */
+  const safely = (call) => (...given) => {
+    try {
+      const made = call(...given);
+      return made && made.catch ? made.catch(() => {}) : made;
+    } catch {}
+  };
+  const now = () => Date.now();
 
   // ── What is kept ──────────────────────────────────────────────────────────────────────────────────────────────
 
-  let memory = {}; // where storage is forbidden or full
-  const read = (name) => {
+  let store = {}; // memory, where storage is forbidden or full
+  safely(() => (store = localStorage || store))();
+  const keep = (name, text) => {
     try {
-      return JSON.parse(localStorage.getItem(name) || memory[name] || null);
+      store[name] = text;
     } catch {
-      return null;
-    }
-  };
-  const write = (name, value) => {
-    const text = JSON.stringify(value);
-    try {
-      localStorage.setItem(name, text);
-    } catch {
-      memory[name] = text;
+      store = { ...store, [name]: text };
     }
   };
   const remove = (name) => {
-    delete memory[name];
-    try {
-      localStorage.removeItem(name);
-    } catch {}
+    delete store[name];
+    safely(() => delete localStorage[name])();
   };
-  const stored = () => {
-    try {
-      return Object.keys(localStorage).filter((name) => name.startsWith(BATCH)).sort();
-    } catch {
-      return [];
-    }
-  };
+  const names = (prefix) => Object.keys(store).filter((name) => name.startsWith(prefix)).sort();
 
   // ── Who and when ──────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** A UUIDv7: the time in milliseconds, then chance. */
+  /** A UUIDv7: the time in milliseconds, each later than the one before, then chance. */
   const uuid = () => {
-    const bytes = crypto.getRandomValues(new Uint8Array(16));
-    let time = Date.now();
-    for (let at = 6; at--; time = Math.floor(time / 256)) bytes[at] = time % 256;
-    bytes[6] = (bytes[6] & 15) | 112;
-    bytes[8] = (bytes[8] & 63) | 128;
-    return [...bytes].map((byte, at) => ([4, 6, 8, 10].includes(at) ? "-" : "") + (byte + 256).toString(16).slice(1)).join("");
+    lastTime = Math.max(now(), lastTime + 1);
+    const digit = () => crypto.getRandomValues(new Uint8Array(1)) % 10;
+    return ("0" + lastTime.toString(16)).replace(/.{8}/, "$&-") + "-7000-8000-000000000000".replace(/0/g, digit);
   };
+  /** How long ago a batch was begun: its name says when. */
+  const age = (name) => now() - parseInt(name.slice(BATCH.length));
 
   const visitor = () => {
-    const id = read(PREFIX + "visitor") || uuid();
-    write(PREFIX + "visitor", id);
-    return id;
+    if (!store[VISITOR]) keep(VISITOR, uuid());
+    return store[VISITOR];
   };
-
-  const device = () => (innerWidth < 768 ? "mobile" : innerWidth < 1024 ? "tablet" : "desktop");
 
   /** The visit's id; half an hour without an event ends it. The server hears of each new one. */
   const session = () => {
-    const at = Date.now();
-    let found = read(PREFIX + "session");
-    if (!found || at - found.at > SESSION_MS) found = { id: uuid(), untold: 1 };
-    found.at = at;
-    write(PREFIX + "session", found);
-    if (found.untold && starting !== found.id && at >= waitUntil) start(found.id);
-    return found.id;
+    let [id, at, told] = (store[SESSION] || "").split(" ");
+    if (!(now() - at < SESSION_MS)) (id = uuid()), (told = "");
+    keep(SESSION, id + " " + now() + " " + told);
+    if (!told && !telling && paused() <= 0) tell(id);
+    return id;
   };
 
-  const start = async (id) => {
-    starting = id;
-    const told = await post("/api/session/start", { ...about(), anonymous_id: visitor(), session_id: id });
-    starting = 0;
-    const found = read(PREFIX + "session");
-    if (!told || !found || found.id !== id || !allowed) return;
-    try {
-      found.id = (await told.json()).session_id || id;
-    } catch {}
-    delete found.untold;
-    write(PREFIX + "session", found);
-  };
+  const tell = safely(async (id) => {
+    telling = 1;
+    const answer = await post("/api/session/start", envelope(about()), 200);
+    telling = 0;
+    if (answer && store[SESSION].startsWith(id)) keep(SESSION, store[SESSION] + 1);
+  });
 
+  /** Without its fragment, which may hold the token of who just signed in. */
+  const address = (url) => url.match(/[^#]{1,4096}/)?.[0];
   const about = () => ({
-    page_url: place.href,
-    referrer: referrer || undefined,
-    device_type: device(),
-    screen: screen.width + "x" + screen.height,
+    session_id: session(),
+    anonymous_id: visitor(),
+    page_url: address(location.href),
+    referrer: address(referrer),
+    device_type: innerWidth < 768 ? "mobile" : innerWidth < 1024 ? "tablet" : "desktop",
+    ...options.fields,
   });
 
   // ── How it is sent ────────────────────────────────────────────────────────────────────────────────────────────
 
-  const address = (to) => options.endpoint + to;
-  const addressed = (body) => JSON.stringify({ ...body, write_key: options.key, site_id: options.site });
-
-  /** The answer; undefined where it has to be sent again, and not before waitUntil. */
-  const post = async (to, body, headers) => {
-    const text = addressed(body);
-    let answer, after;
-    try {
-      answer = await fetch(address(to), { method: "POST", body: text, headers, keepalive: text.length < ROOM / 3, credentials: "omit" });
-      if (answer.ok || (answer.status < 500 && ![401, 403, 404, 408, 429].includes(answer.status))) {
-        failures = 0;
-        return answer;
-      }
-      after = +answer.headers.get("retry-after") * 1000;
-    } catch {}
-    waitUntil = Date.now() + (after || Math.min(60000, 500 * 2 ** failures++) * (0.5 + Math.random()));
-  };
-
-  /** The names of the oldest batches that fit into one request. */
-  const together = (wanted) => {
-    const names = [];
-    let events = 0, bytes = 200;
-    for (const [name, batch] of batches) {
-      if (!wanted(batch)) continue;
-      events += batch.events.length;
-      bytes += batch.bytes;
-      if (names.length && (events > EVENTS_MAX || bytes > ROOM)) break;
-      names.push(name);
+  const envelope = (body) => stringify({ ...body, sent_at: now(), write_key: options.key, site_id: options.site });
+  const bodyOf = (taken) => '{"events":[' + taken.map((name) => store[name]) + "]," + envelope().slice(1);
+  /** The answer, where it says what became of it; else undefined: send it again when the pause is over. Any 200 may be
+   * that of a network that wants to be signed in to. */
+  const post = async (to, body, also, headers) => {
+    const answer = await safely(fetch)(options.endpoint + to, {
+      method: "POST",
+      body,
+      headers,
+      keepalive: !headers,
+      signal: AbortSignal.timeout?.(30000),
+    });
+    if (answer && [202, 400, 413, also].includes(answer.status)) {
+      failures = 0;
+      return answer;
     }
-    if (names.includes(open)) open = 0;
-    return names;
+    restUntil = now() + Math.min(60000, 500 * 2 ** failures++) * (0.5 + Math.random());
+    if (answer) keep(WAIT, now() + answer.headers.get("retry-after") * 1000);
   };
 
-  const bodyOf = (names) => ({
-    events: names.flatMap((name) => batches.get(name).events),
-    sent_at: new Date().toISOString(),
+  /** Milliseconds for which nothing may be sent; other pages know what the server said. */
+  const paused = () => {
+    const left = Math.max(restUntil, store[WAIT] || 0) - now();
+    return left < WAIT_MAX_MS ? left : 0;
+  };
+
+  /** The batches that may go out now, in one request; they are under way from now on. */
+  const take = () => {
+    const taken = [];
+    let length = 0;
+    for (const name of names(BATCH)) {
+      if (!allowed || paused() > 0 || (out[name] ?? age(name) < ORPHANED_MS)) continue;
+      length += store[name].length;
+      if (taken[0] && (taken[BATCH_MAX - 1] || length > ROOM)) break;
+      out[name] = taken.push(name);
+      if (name === open) open = 0;
+    }
+    return taken;
+  };
+  const back = () => {
+    for (const name in out) out[name] = 0;
+  };
+
+  /** Send until nothing is left that may be sent: one request at a time, or beacons at once. */
+  const send = async (leaving) => {
+    for (let taken; (taken = take())[0]; ) {
+      const body = bodyOf(taken);
+      if (leaving && safely(() => navigator.sendBeacon(options.endpoint + EVENTS, body))()) continue;
+      if (await post(EVENTS, body)) taken.forEach(remove);
+      else back();
+    }
+  };
+  const flush = safely(() => {
+    timer = clearTimeout(timer);
+    waiting = 0;
+    return (flushing ||= send().finally(() => {
+      flushing = 0;
+      if (names(BATCH)[0]) later(Math.max(paused(), options.seconds * 1000));
+    }));
   });
-
-  const done = (names) => names.forEach((name) => (batches.delete(name), remove(name)));
-
-  /** Send until nothing is left that may be sent: one request at a time. */
-  const flush = async () => {
-    clearTimeout(timer);
-    timer = 0;
-    if (sending || !options) return;
-    adopt();
-    sending = 1;
-    while (batches.size && Date.now() >= waitUntil) {
-      const names = together(() => 1);
-      if (await post("/api/events/batch", bodyOf(names))) done(names);
-    }
-    sending = 0;
-    if (batches.size || stored().length) later(Math.max(waitUntil - Date.now(), options.seconds * 1000));
-  };
-
-  const later = (ms) => (timer = timer || setTimeout(flush, ms));
-
-  /** Take over what pages that are gone have left in storage. */
-  const adopt = () => {
-    for (const name of stored()) {
-      const events = !batches.has(name) && Date.now() - parseInt(name.slice(BATCH.length), 36) > ORPHANED_MS && read(name);
-      if (events) batches.set(name, { events, bytes: JSON.stringify(events).length * 3 });
-    }
-  };
+  const later = (ms) => (timer ||= setTimeout(flush, ms));
 
   /** The page may be gone at once: what is there goes as beacons, each batch once. */
   const hide = () => {
-    if (!options || !allowed) return;
-    Object.values(delayed).forEach((call) => call());
-    dwelt();
-    for (let names; !sending && (names = together((batch) => !batch.blind)).length; ) {
-      const body = bodyOf(names);
-      names.forEach((name) => (batches.get(name).blind = 1));
-      let taken;
-      try {
-        taken = nav.sendBeacon(address("/api/events/batch"), addressed(body));
-      } catch {}
-      if (!taken) post("/api/events/batch", body).then((answer) => answer && done(names));
-    }
+    leave();
+    return send(1);
   };
 
   const show = () => {
-    for (const batch of batches.values()) batch.blind = 0;
-    if (dwelling) dwelling.since = Date.now();
-    if (options && batches.size) later(2000);
+    since ||= now();
+    back();
+    if (allowed) later(2000);
   };
 
   // ── What pages call ───────────────────────────────────────────────────────────────────────────────────────────
 
-  const track = (type, fields) => {
-    if (!options || !allowed) return;
-    const event = {
-      event_id: uuid(),
-      event_type: type,
-      client_timestamp: new Date().toISOString(),
-      session_id: session(),
-      anonymous_id: visitor(),
-      ...about(),
-      ...fields,
-    };
-    const bytes = new TextEncoder().encode(JSON.stringify(event)).length;
-    let batch = batches.get(open);
-    if (!batch || batch.events.length >= options.batch || batch.bytes + bytes > ROOM) {
-      open = BATCH + Date.now().toString(36) + "-" + uuid().slice(-12);
-      batches.set(open, (batch = { events: [], bytes: 0 }));
+  const track = safely((type, fields) => {
+    if (!allowed) return;
+    const event = { event_id: uuid(), event_type: type, client_timestamp: now(), ...about(), ...fields };
+    const text = stringify(event);
+    if (text.length > ROOM) return track(type, { metadata: { too_large: text.length } });
+    if (!open || filled >= BATCH_MAX || age(open) > ORPHANED_MS / 2 || (store[open] + text).length > ROOM) {
       bound();
+      out[(open = BATCH + now() + "-" + Math.random())] = filled = 0;
     }
-    batch.events.push(event);
-    batch.bytes += bytes;
-    write(open, batch.events);
-    if (batch.events.length >= options.batch) flush();
+    filled++;
+    keep(open, (store[open] ? store[open] + "," : "") + text);
+    if (++waiting >= options.batch) flush();
     else later(options.seconds * 1000);
-  };
+  });
 
   /** Give up the oldest rather than fill the storage that is the site's too. */
   const bound = () => {
-    let held = 0;
-    for (const batch of batches.values()) held += batch.bytes;
-    for (const [name, batch] of batches) {
-      if (held < KEPT_MAX || name === open) break;
-      held -= batch.bytes;
-      done([name]);
+    let room = KEPT_MAX;
+    for (const name of names(BATCH).reverse()) if ((room -= store[name].length) < 0) remove(name);
+  };
+
+  /** What a card says of itself: data-trip-id, data-position, data-score, data-source, data-request-id. */
+  const card = ({ dataset }, fields) => {
+    const { tripId, position, score, source, requestId } = dataset;
+    return { trip_id: +tripId, position: +position, score: +score, source, recommendation_request_id: requestId, ...fields };
+  };
+
+  /** What was still to be said of the page that is left. */
+  const leave = () => {
+    settle();
+    const seconds = since && (now() - since) / 1000;
+    since = !doc.hidden && now();
+    if (watched && seconds > 1) track("trip_dwell", { ...watched, metadata: { duration_seconds: seconds } });
+  };
+
+  /** Half a second after the last change, the last of each. */
+  const soon = (what, ...change) => {
+    changes[what] = change;
+    clearTimeout(settling);
+    settling = setTimeout(settle, 500);
+  };
+  const settle = () => {
+    for (const what in changes) {
+      track(...changes[what]);
+      delete changes[what];
     }
   };
 
-  const number = (text) => (text ? +text : undefined);
-
-  /** What a card says of itself: data-trip-id, data-position, data-score, data-source, data-request-id. */
-  const card = (element) => {
-    const { tripId, position, score, source, requestId } = (element && element.dataset) || {};
-    return { trip_id: number(tripId), position: number(position), score: number(score), source, recommendation_request_id: requestId };
+  const snake = (from) => {
+    const to = {};
+    for (const name in from) to[name.replace(/[A-Z]/g, "_$&").toLowerCase()] = from[name];
+    return to;
   };
-
-  const dwelt = () => {
-    const seconds = dwelling && dwelling.since ? (Date.now() - dwelling.since) / 1000 : 0;
-    if (dwelling) dwelling.since = 0;
-    if (seconds >= 1) track("trip_dwell", { ...dwelling.fields, metadata: { duration_seconds: Math.round(seconds * 1000) / 1000 } });
-  };
-
-  const soon = (name, call) => {
-    if (delayed[name]) clearTimeout(delayed[name].timer);
-    const run = () => {
-      clearTimeout(run.timer);
-      delete delayed[name];
-      call();
-    };
-    run.timer = setTimeout(run, 500);
-    delayed[name] = run;
-  };
-
-  const count = (value) => (Array.isArray(value) ? value.length : value != null && value !== "" && value !== "all") && 1;
+  const isUsed = (value) => value && value !== "all" && value.length !== 0;
 
   const api = {
     init(given) {
-      options = { batch: 10, seconds: 5, auto: true, endpoint: script ? new URL(script.src).origin : "", ...given };
-      allowed = options.consent !== false;
-      if (allowed) later(1000); // what earlier pages could not send
-      if (options.auto) moved();
+      options = { batch: 10, seconds: 5, endpoint: (script?.src || "").replace(/\/[^/]*$/, ""), ...given };
+      if (!/false/.test(options.consent)) api.consent(true)
     },
     track,
     page(name, fields) {
-      dwelt();
-      dwelling = 0;
-      depth = 0;
+      leave();
+      watched = depth = 0;
+      [referrer, shown] = [shown || referrer, location.href];
       track("page_view", { page_type: name, ...fields });
-      referrer = place.href;
     },
     /** Say who the visitor is; the token is verified by the server and kept nowhere. True once it was taken. */
     async identify(token) {
-      const body = { anonymous_id: visitor(), session_id: session(), event_id: uuid(), client_timestamp: new Date().toISOString() };
-      for (let attempt = 0; allowed && attempt < 6; attempt++) {
-        const answer = await post("/api/user/identify", body, { authorization: "Bearer " + token });
+      const event_id = uuid();
+      while (allowed) {
+        const body = envelope({ event_id, ...about() });
+        const answer = await post("/api/user/identify", body, 401, { authorization: "Bearer " + token });
         if (answer) return answer.ok;
-        await new Promise((wake) => setTimeout(wake, waitUntil - Date.now()));
+        await new Promise((wake) => setTimeout(wake, paused()));
       }
-      return false;
     },
     flush,
     /** Off: nothing is sent or kept any more, ids included. On: from now on. */
     consent(given) {
-      allowed = given;
-      if (given) return;
-      done([...batches.keys()]);
-      stored().concat(PREFIX + "visitor", PREFIX + "session").forEach(remove);
+      allowed = options && given;
+      if (allowed) {
+        later(1000); // what earlier pages could not send
+        moved();
+      } else {
+        path = 0;
+        names(PREFIX).forEach(remove);
+      }
     },
-    /** A search, with the recommender's own names; what kind it is is counted as the recommender counts. */
-    search(wanted) {
-      const p = wanted || {};
-      const filters =
-        (count(p.selected_countries) || count(p.selected_continents)) + count(p.preferred_type_id) + count(p.preferred_theme_ids) +
-        (count(p.min_duration) || count(p.max_duration)) + count(p.budget) + count(p.difficulty) + (count(p.year) || count(p.month));
-      track("search_submit", { metadata: { preferences: p, search_type: filters < 2 ? "exploration" : "focused_search" } });
+    /** A search, as the recommender is asked; of what kind it is is counted as the recommender counts. */
+    search(asked) {
+      const preferences = snake(asked);
+      const used = Object.keys(preferences).filter((name) => isUsed(preferences[name])) + "";
+      const filters = new Set(used.replace("month", "year").match(/selected|type|theme|duration|budget|difficulty|year/g));
+      track("search_submit", { metadata: { preferences, search_type: filters.size > 1 ? "focused_search" : "exploration" } });
     },
     /** What the recommender answered, as it answered it. */
-    results(a) {
-      const { requestId, primaryCount, relaxedCount, totalCandidates, responseTimeMs, results } = a;
-      const metadata = { primary_count: primaryCount, relaxed_count: relaxedCount, total_candidates: totalCandidates };
-      metadata.top_score = results.length ? results[0].matchScore : null;
-      metadata.response_time_ms = responseTimeMs;
-      track("results_view", { recommendation_request_id: requestId, metadata });
+    results({ results, ...said }) {
+      track("results_view", { recommendation_request_id: said.requestId, metadata: { ...snake(said), top_score: results[0]?.matchScore } });
     },
     /** Watch the cards inside: seen (half of one for a second, once each) and followed. */
     list(root, fields) {
-      const seen = {}, timers = new Map();
+      const timers = {}; // by card; true: it was seen
       const watcher = new IntersectionObserver(
         (entries) =>
           entries.forEach(({ target, intersectionRatio }) => {
-            clearTimeout(timers.get(target));
-            if (intersectionRatio < 0.5) return;
-            timers.set(target, setTimeout(() => {
+            const event = card(target, fields), key = [event.trip_id, event.recommendation_request_id];
+            const look = () => {
+              if (doc.hidden) return wait();
               watcher.unobserve(target);
-              const id = target.dataset.tripId;
-              if (!seen[id]) track("impression", { ...card(target), ...fields });
-              seen[id] = 1;
-            }, 1000));
+              timers[key] = true;
+              track("impression", event);
+            };
+            const wait = () => (timers[key] = setTimeout(look, 1000));
+            if (timers[key] === true) return;
+            clearTimeout(timers[key]);
+            if (intersectionRatio >= 0.5) wait();
           }),
         { threshold: 0.5 },
       );
-      const look = () => root.querySelectorAll("[data-trip-id]").forEach((one) => watcher.observe(one));
-      new MutationObserver(look).observe(root, { childList: true, subtree: true });
-      look();
-      root.addEventListener("click", ({ target }) => {
+      const observe = () => root.querySelectorAll("[data-trip-id]").forEach((one) => watcher.observe(one));
+      new MutationObserver(observe).observe(root, { childList: true, subtree: true, attributes: true });
+      observe();
+      const follow = ({ target }) => {
         const one = target.closest("[data-trip-id]");
-        if (one && target.closest("a") && !target.closest("[data-event]")) track("click_trip", { ...card(one), ...fields });
-      });
+        if (one && target.closest("a") && !target.closest("[data-event]")) track("click_trip", card(one, fields));
+      };
+      root.addEventListener("click", safely(follow), true);
     },
     /** Count how long this trip is looked at, until the next page. */
     dwell(id, fields) {
-      dwelt();
-      dwelling = { since: Date.now(), fields: { trip_id: id, ...fields } };
+      leave();
+      watched = { trip_id: id, ...fields };
     },
     filter(name, value) {
-      soon("f:" + name, () => track(count(value) ? "filter_change" : "filter_remove", { metadata: { name, value } }));
+      soon(name, isUsed(value) ? "filter_change" : "filter_remove", { metadata: { name, value } });
     },
     sort(value) {
-      soon("s", () => track("sort_change", { metadata: { value } }));
+      soon(" ", "sort_change", { metadata: { value } });
     },
-    visitor: () => visitor(),
-    session: () => session(),
+    visitor: () => allowed && visitor(),
+    session: () => allowed && session(),
+    push: ([name, ...given]) => api[name](...given),
   };
 
   // ── What is seen without a call ───────────────────────────────────────────────────────────────────────────────
 
   const moved = () => {
-    if (options && options.auto && path !== place.pathname) {
-      path = place.pathname;
-      api.page();
-    }
+    if (!allowed || options.manual || path === location.pathname || doc.prerendering) return;
+    path = location.pathname;
+    api.page();
   };
 
-  const scrolled = () => {
-    const height = doc.documentElement.scrollHeight;
-    const reached = height ? Math.floor(((scrollY + innerHeight) / height) * 4) * 25 : 0;
-    while (depth < Math.min(reached, 100)) track("scroll_depth", { metadata: { depth: (depth += 25) } });
+  const happenings = {
+    visibilitychange: () => (doc.hidden ? hide() : show()),
+    prerenderingchange: moved,
+    pagehide: hide,
+    pageshow({ persisted }) {
+      show();
+      if (persisted) path = 0; // back, from where the browser had kept it
+      moved();
+    },
+    online() {
+      restUntil = failures = 0;
+      flush();
+    },
+    /** Another tab was told to forget. */
+    storage: ({ key, newValue }) => key === VISITOR && !newValue && api.consent(false),
+    popstate: moved,
+    scroll() {
+      const reached = ((scrollY + innerHeight + 1) / doc.documentElement.scrollHeight) * 100;
+      while (depth < 100 && depth + 25 <= reached) track("scroll_depth", { metadata: { depth: (depth += 25) } });
+    },
+    click({ target }) {
+      const said = target.closest("[data-event]");
+      if (said) track(said.dataset.event, card(said.closest("[data-trip-id]") || said, { click_target: said.id || undefined }));
+    },
   };
 
-  /** Runs what the page asked for, and keeps what goes wrong in it from the page. */
-  const safely = (call) =>
-    function () {
-      try {
-        const given = call.apply(this, arguments);
-        return given && given.catch ? given.catch(() => {}) : given;
-      } catch {}
-    };
-
-  for (const name in api) api[name] = safely(api[name]);
-  api.push = ([name, ...given]) => api[name] && api[name](...given);
-  page.tripstream = api;
-
-  const on = (target, name, call) => target.addEventListener(name, safely(call), { passive: true, capture: true });
-  on(doc, "visibilitychange", () => (doc.visibilityState === "hidden" ? hide() : show()));
-  on(page, "pagehide", hide);
-  on(page, "pageshow", show);
-  on(page, "online", () => ((waitUntil = 0), flush()));
-  on(page, "popstate", moved);
-  on(page, "scroll", scrolled);
-  on(doc, "click", ({ target }) => {
-    const said = target.closest && target.closest("[data-event]");
-    if (said) track(said.dataset.event, { ...card(said.closest("[data-trip-id]")), click_target: said.id || undefined });
-  });
+  if (queued?.track) return; // by a second script element
+  for (const name in happenings) addEventListener(name, safely(happenings[name]), true);
   for (const name of ["pushState", "replaceState"]) {
     const was = history[name];
-    history[name] = function () {
-      const given = was.apply(this, arguments);
-      safely(moved)();
-      return given;
+    history[name] = (...given) => {
+      was.apply(history, given);
+      moved();
     };
   }
 
-  if (script && script.dataset.site) api.init({ ...script.dataset });
-  if (Array.isArray(queued)) queued.forEach(api.push);
+  for (const name in api) api[name] = safely(api[name]);
+  window.tripstream = api;
+  if (script?.dataset.site) api.init({ ...script.dataset });
+  if (queued) queued.forEach(api.push);
 })();

@@ -110,10 +110,9 @@ class MatchDetail(_Described):
     reason: str
 
 
-class Result(_Described):
-    """A departure with its trip. `matchScore` is the sum of the points, within 0 and 100."""
+class Departure(_Described):
+    """An occurrence with all about its trip."""
 
-    position: int
     occurrence_id: int
     template_id: int
     title_en: str
@@ -135,6 +134,12 @@ class Result(_Described):
     tags: list[Coded]
     guide: Guide | None
     company: Company
+
+
+class Result(Departure):
+    """A departure that fits. `matchScore` is the sum of the points, within 0 and 100."""
+
+    position: int
     match_score: int
     match_details: list[MatchDetail]
     is_relaxed: bool

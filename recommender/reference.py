@@ -52,6 +52,13 @@ def country(places: bytes, code: str) -> bytes:
     raise NotFound("there is no such country: ids are ISO 3166 alpha-2 codes, as in /api/locations")
 
 
+def departure(settings: Settings, occurrence_id: int) -> bytes:
+    """One occurrence with all about its trip. Raises NotFound."""
+    for row in _rows(settings, "departure", {"id": occurrence_id}):
+        return encode(row)
+    raise NotFound("there is no such departure, or it is not offered any more")
+
+
 def page(settings: Settings, name: str, filters: Values, limit: int, cursor: str | None) -> bytes:
     """One page of templates or occurrences, and the cursor of the next one; null after the last."""
     key, after = _position(cursor, name)

@@ -99,6 +99,7 @@ def add_reference_routes(app: FastAPI, settings: Settings) -> None:
     _add_country(app, country)
     _add_lists(app, settings, answer)
     _add_trips(app, settings, answer)
+    _add_departure(app, settings, answer)
 
 
 def _add_places(app: FastAPI, settings: Settings, answer: Answering) -> None:
@@ -156,6 +157,17 @@ def _add_trips(app: FastAPI, settings: Settings, answer: Answering) -> None:
     )
     async def occurrences(request: Request, asked: Annotated[OccurrencesAsked, Query()]) -> Response:
         return await paged(request, "occurrences", asked)
+
+
+def _add_departure(app: FastAPI, settings: Settings, answer: Answering) -> None:
+    @app.get(
+        "/api/v2/occurrences/{id}",
+        summary="One departure with all about its trip",
+        responses=told(documented.Departure),
+    )
+    async def departure(request: Request, occurrence_id: Annotated[Id, Path(alias="id")]) -> Response:
+        make = partial(reference.departure, settings, occurrence_id)
+        return await answer(request, _TRIPS_SECONDS, ("departure", occurrence_id), make)
 
 
 def _respond(request: Request, seconds: int, body: bytes, etag: str) -> Response:

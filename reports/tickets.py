@@ -28,12 +28,13 @@ _AWAY = "Redis, which holds the tickets, cannot be reached. Ask again later."
 
 
 def allowed(settings: Settings, request: Request) -> tuple[str, bytes | None]:
-    """The site whose live figures a request may see, and the hash of its key; None for this machine without one."""
+    """The site whose live figures a request may see, and the hash of its key; None for this machine without one, and
+    for the installation's, which ends with the process."""
     scope = rights.scope_of(settings, request)
     if scope.auth_user_id is not None:
         raise Forbidden(_OWNER)
     key = rights.key_in(request.headers)
-    return scope.site_id, registry.key_hash(key) if key else None
+    return scope.site_id, registry.key_hash(key) if key and not rights.is_installations(settings, key) else None
 
 
 async def make(live: Live, site_id: str, key_hash: bytes | None, at: int) -> str:

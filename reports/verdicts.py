@@ -138,8 +138,9 @@ def _verdicts(receipt: Any, stored: dict[str, Any], letters: Letters) -> Verdict
         state, event_id = letters.get(at, (None, event_id)) if verdict == "dead" else (None, event_id)
         if (verdict == "stored" or state == "replayed") and (row := rows.pop(event_id, None)) is not None:
             events.append(_of_row(row, at, None if state else reason))
-        elif state == "duplicate":
-            events.append(Verdict(at, event_id, said.get("event_type"), "duplicate"))
+        elif state in ("duplicate", "discarded"):
+            why = reason if state == "discarded" else None
+            events.append(Verdict(at, event_id, said.get("event_type"), state, why))
         else:
             events.append(Verdict(at, event_id, said.get("event_type"), verdict, reason))
     events += [_of_row(row, None, None) for row in rows.values()]

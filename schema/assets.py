@@ -1,5 +1,6 @@
 """What pages need beside their HTML: scripts, styles, pictures. In: files, ours and those of installed packages. Out:
-`/assets/VERSION/NAME`, whose version is the file's own, so that browsers may keep it for ever.
+`/assets/VERSION/NAME`, whose version is that of all files beside it, so that browsers may keep it for ever: modules
+import one another by relative addresses, and a file that stayed the same would go on naming its old neighbours.
 
 Each is read and compressed once, when it is first asked for.
 """
@@ -21,7 +22,7 @@ from starlette.responses import Response
 
 from schema.errors import NotFound
 
-_FOR_EVER = "public, max-age=31536000, immutable"
+FOR_EVER = "public, max-age=31536000, immutable"
 _SMALL = 300  # bytes below which compression saves nothing
 
 
@@ -49,7 +50,7 @@ class Asset:
         """What a page that loads it from elsewhere may hold it to (SRI)."""
         return "sha384-" + base64.b64encode(hashlib.sha384(self.body).digest()).decode()
 
-    def answer(self, request: Request, cache: str = _FOR_EVER) -> Response:
+    def answer(self, request: Request, cache: str = FOR_EVER) -> Response:
         """The file, compressed for whoever takes it so."""
         media = mimetypes.guess_type(self.path.name)[0] or "application/octet-stream"
         headers = {"cache-control": cache, "etag": f'"{self.version}"', "vary": "accept-encoding"}
@@ -68,9 +69,15 @@ class Shelf:
         self._prefix = prefix
         self.assets = {name: Asset(path) for name, path in files.items()}
 
+    @cached_property
+    def version(self) -> str:
+        """Of all of them together."""
+        return hashlib.sha256("".join(one.version for one in self.assets.values()).encode()).hexdigest()[:12]
+
     def url(self, name: str) -> str:
-        """Where this file is, as long as it is what it is now."""
-        return f"{self._prefix}/{self.assets[name].version}/{name}"
+        """Where this file is, as long as they all are what they are now. Raises KeyError for one that is not here."""
+        self.assets[name]
+        return f"{self._prefix}/{self.version}/{name}"
 
     async def answer(self, request: Request, name: str) -> Response:
         """The file, whichever version was asked for: an old page's next request finds the new one. Raises NotFound."""

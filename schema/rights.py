@@ -29,13 +29,16 @@ _NO_ADMIN = "This needs the admin key: send it as Authorization: Bearer KEY (TRI
 
 
 def readable_site(settings: Settings, headers: Mapping[str, str], host: str | None, http_version: str = "1.1") -> str:
-    """The site whose figures a request may see: its read or admin key's, or, for this machine without a key and asked
-    for by a loopback name, the default one. Raises Unauthorized, or Forbidden for a key that only writes."""
+    """The site whose figures a request may see: its read or admin key's; the one that x-site-id names, or the default
+    one, with the installation's key; the default one for this machine without a key, asked for by a loopback name.
+    Raises Unauthorized, or Forbidden for a key that only writes."""
     if (key := key_in(headers)) is None:
         names = {name.encode("latin-1") for name in headers}
         if host is None or not names_this_machine(headers.get("host", "")) or not is_local(host, names, http_version):
             raise Unauthorized(_NO_KEY)
         return LOCAL_SITE
+    if is_installations(settings, key):
+        return headers.get("x-site-id") or LOCAL_SITE
     right = _right(settings, key)
     if right.role == "write":
         raise Forbidden("A write key can read nothing: `tripstream site key SITE` makes a read key.")
@@ -53,6 +56,8 @@ def scope_of(settings: Settings, request: HTTPConnection) -> Scope:
     is its write key's, else the one that is named (site_id, or the header x-site-id), else the only one there is.
     Raises Unauthorized, Forbidden, NotFound, and InvalidRequest where a site has to be named."""
     key = key_in(request.headers)
+    if is_installations(settings, key):
+        return Scope(site_of(settings, request))
     if (person := _person(request)) is None and (key is not None or UNVERIFIED not in request.scope):
         return Scope(site_of(settings, request))
     if person is None:
@@ -72,7 +77,7 @@ def whole_site_of(settings: Settings, request: HTTPConnection) -> Scope:
 
 def sites_of(settings: Settings, request: HTTPConnection) -> str | None:
     """The same site; None, which is every site, with the installation's key. A site's admin key sees its own site."""
-    return None if _is_installations(settings, key_in(request.headers)) else whole_site_of(settings, request).site_id
+    return None if is_installations(settings, key_in(request.headers)) else whole_site_of(settings, request).site_id
 
 
 def require_admin(settings: Settings, headers: Mapping[str, str]) -> None:
@@ -80,7 +85,7 @@ def require_admin(settings: Settings, headers: Mapping[str, str]) -> None:
     draining sooner. Raises Unauthorized, or Forbidden for another key."""
     if (key := key_in(headers)) is None:
         raise Unauthorized(_NO_ADMIN)
-    if _is_installations(settings, key):
+    if is_installations(settings, key):
         return
     try:
         right = _right(settings, key)
@@ -95,7 +100,7 @@ def changed_sites(settings: Settings, headers: Mapping[str, str]) -> str | None:
     Raises Unauthorized, or Forbidden for another key."""
     require_admin(settings, headers)
     key = key_in(headers)
-    return None if key is None or _is_installations(settings, key) else _right(settings, key).site_id
+    return None if key is None or is_installations(settings, key) else _right(settings, key).site_id
 
 
 def changed_site(settings: Settings, headers: Mapping[str, str], wanted: str | None) -> str:
@@ -114,7 +119,8 @@ def key_in(headers: Mapping[str, str]) -> str | None:
     return headers.get("x-read-key") or headers.get("apikey")
 
 
-def _is_installations(settings: Settings, key: str | None) -> bool:
+def is_installations(settings: Settings, key: str | None) -> bool:
+    """Whether it is the key of everything here, which TRIPSTREAM_ADMIN_KEY sets."""
     expected = settings.admin_key.get_secret_value()
     return key is not None and expected != "" and secrets.compare_digest(key.encode(), expected.encode())
 

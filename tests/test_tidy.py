@@ -39,6 +39,8 @@ LONG_FILES = {
 COMMANDS = re.compile(r"tripstream/(cli|\w+_commands)\.py")  # import what they run, so that --help answers at once
 LAZY_IMPORTS = {
     "tripstream/app.py workers": "RQ comes with it, and web processes that are never asked to drain do without",
+    "tripstream/operating.py tripstream": "the doctor knows the clock's chores, and RQ comes with them",
+    "tripstream/operating.py workers": "drains come with dead letters, which web processes do without",
     "workers/clock.py workers": "rollups bring numpy, and the clock's own process never rolls up",
     "workers/jobs.py workers": "the clock imports the chores' modules, which a drain never needs",
     "workers/queue.py workers": "jobs import the queue, to ask for their successor",

@@ -24,6 +24,7 @@ from recommender.evaluation_route import add_evaluation_routes
 from recommender.metrics_routes import add_metrics_routes
 from recommender.reference_routes import add_reference_routes
 from recommender.route import Recommender
+from recommender.seed_words import COMPANIES
 from reports import status
 from reports.dashboard.routes import add_dashboard
 from reports.events_routes import add_events_routes
@@ -31,6 +32,7 @@ from reports.figures_routes import add_figures_routes
 from reports.lately import lately
 from reports.live_routes import add_live_routes
 from reports.metrics import Pipeline
+from reports.shop.routes import add_shop
 from reports.stats_routes import add_stats_routes
 from reports.verdicts_route import add_verdicts_route
 from schema import db, migrate, pools, rights, signals
@@ -41,6 +43,7 @@ from schema.hosting import ENDING
 from schema.settings import Settings
 from tripstream import recommended
 from tripstream.docs import add_docs
+from tripstream.operating import operating
 from tripstream.privacy_routes import add_privacy_routes
 from tripstream.signed_in import SignedIn
 
@@ -86,7 +89,8 @@ def create(settings: Settings | None = None) -> Ingest:
     add_reference_routes(app, chosen)
     add_verdicts_route(app, chosen)
     add_privacy_routes(app, chosen)
-    add_dashboard(app, chosen, recommended)
+    add_dashboard(app, chosen, recommended, operating(chosen))
+    add_shop(app, chosen, COMPANIES)
     add_docs(app)
     return app
 

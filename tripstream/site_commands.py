@@ -184,7 +184,7 @@ def list_() -> None:
 @deadletters.command("list")
 def list_dead(
     site_id: Annotated[str | None, typer.Option("--site", help="Only this site's.")] = None,
-    state: Annotated[str, typer.Option(help="dead, replayed, duplicate or all.")] = "dead",
+    state: Annotated[str, typer.Option(help="dead, replayed, duplicate, discarded or all.")] = "dead",
     limit: Annotated[int, typer.Option(help="At most this many, newest first.")] = 50,
 ) -> None:
     """List dead letters, newest first."""
@@ -242,6 +242,15 @@ def replay(
         reason = f": {result.reason}" if result.reason else ""
         console.print(f"{result.dead_letter_id} {result.verdict}{reason}", highlight=False)
     sys.exit(int(any(result.verdict == "dead" for result in done)))
+
+
+@deadletters.command("discard")
+def discard(ids: Annotated[list[int], typer.Argument(help="Which ones.")]) -> None:
+    """Give dead letters up: they count as discarded, and cannot be replayed any more."""
+    from workers import deadletters as letters
+
+    with _postgres() as (connection, _):
+        console.print(f"{letters.discard(connection, ids)} discarded", highlight=False)
 
 
 def _give(what: str, made: str) -> None:

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from schema import demo
 from schema.errors import StorageError
 from schema.settings import Settings, env_name
 from tripstream import running, serve
@@ -46,6 +47,8 @@ def up(settings: Settings) -> int:
         is_ours = not settings.database_url
         servers, settings = _start_servers(settings, stack)
         settings = settings.model_copy(update={"admin_key": _admin_key(settings)})
+        if is_ours and settings.demo_occurrences:
+            settings = settings.model_copy(update=_demo_issuer(settings))
         loaded = _migrate(settings, settings.demo_occurrences if is_ours else 0)
         running.announce(settings)
         stack.callback(running.withdraw, settings)
@@ -101,11 +104,11 @@ def _start_servers(settings: Settings, stack: ExitStack) -> tuple[list[Server], 
     return servers, settings.model_copy(update=update)
 
 
-def _migrate(settings: Settings, demo: int) -> list[str]:
+def _migrate(settings: Settings, occurrences: int) -> list[str]:
     """In a process of its own: Alembic and psycopg would hold 35 MB here for as long as everything runs. Returns what
     it says of trips that it loaded."""
     done = subprocess.run(
-        [sys.executable, "-m", "tripstream", "migrate", f"--demo={demo}"],
+        [sys.executable, "-m", "tripstream", "migrate", f"--demo={occurrences}"],
         env=environment(settings),
         capture_output=True,
         text=True,
@@ -118,9 +121,19 @@ def _migrate(settings: Settings, demo: int) -> list[str]:
 
 
 def _admin_key(settings: Settings) -> SecretStr:
-    if settings.admin_key.get_secret_value():
-        return settings.admin_key
-    path = settings.state / "admin.key"
+    return settings.admin_key if settings.admin_key.get_secret_value() else _kept(settings.state / "admin.key")
+
+
+def _demo_issuer(settings: Settings) -> dict[str, object]:
+    """Settings under which the demo shop may sign people in; none where somebody else's tokens count."""
+    if settings.jwt_jwks_url or settings.jwt_issuer or settings.jwt_audience or settings.jwt_secret.get_secret_value():
+        return {}
+    secret = _kept(settings.state / "demo-jwt.key")
+    return {"jwt_secret": secret, "jwt_issuer": demo.ISSUER, "jwt_audience": demo.AUDIENCE}
+
+
+def _kept(path: Path) -> SecretStr:
+    """A key in the state directory, made by the first who asks."""
     if not path.exists():  # written under another name first: one cut short by a crash is not taken for the key
         fresh = path.with_suffix(".new")
         fresh.unlink(missing_ok=True)

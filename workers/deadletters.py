@@ -1,4 +1,4 @@
-"""Dead letters: shown, patched, replayed. In: ids. Out: the event stored after all, or the reason why still not.
+"""Dead letters: shown, patched, replayed, given up. In: ids. Out: the event stored after all, or why still not.
 
 A replay stores through the ledger like any event and changes the letter's state in the same transaction, so doing it
 twice, or racing another, changes nothing. It is not accepted again: the receipt's `dead` turns into `stored`.
@@ -84,6 +84,24 @@ def patch(connection: Connection, dead_letter_id: int, changes: dict[str, Any]) 
 def open_ids(connection: Connection, site_id: str | None = None) -> list[int]:
     """Ids of the dead letters that a replay of everything would replay."""
     return [row[0] for row in connection.execute(_SQL["open_ids"], {"site_id": site_id})]
+
+
+def discard(connection: Connection, ids: Sequence[int]) -> int:
+    """Give these up: from dead they turn into discarded. Returns how many letters; those that are not dead stay."""
+    with lane_lock(connection, REPLAYS, wait=True):
+        return sum(_discard(connection, dead_letter_id) for dead_letter_id in ids)
+
+
+def _discard(connection: Connection, dead_letter_id: int) -> bool:
+    with connection.transaction():
+        letter = show(connection, dead_letter_id)
+        if letter["state"] != "dead":
+            return False
+        connection.execute(_SQL["discard"], letter)
+        connection.execute(_SQL["discard_receipt"], letter)
+        done = Counter(dead=-letter["events"], discarded=letter["events"])
+        add_drained(connection, REPLAYS, {letter["site_id"]: done}, 0.0)
+    return True
 
 
 def replay(connection: Connection, ids: Sequence[int], settings: Settings) -> list[Replay]:

@@ -1,5 +1,5 @@
-"""What a form of the dashboard says. In: a request's body. Out: its fields; TooLarge beyond 1 MiB, and Forbidden where
-no page of ours sent it.
+"""What a form of the dashboard says. In: a request's body. Out: its fields; TooLarge beyond 4 MiB (an event's text
+grows threefold in a form), and Forbidden where no page of ours sent it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from fastapi import Request
 from reports.dashboard.signing_in import is_from_here
 from schema.errors import Forbidden, TooLarge
 
-_BYTES_MAX = 1 << 20
-_ELSEWHERE = "This has to be sent by a page of the dashboard."
+_BYTES_MAX = 4 << 20
+_ELSEWHERE = "This has to be sent by a page of ours."
 
 
 async def form(request: Request) -> dict[str, str]:

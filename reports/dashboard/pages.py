@@ -19,19 +19,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel, ValidationError
 
 from reports.asking import asked, now
-from reports.dashboard.signing_in import COOKIE
+from reports.dashboard.signing_in import CHOSEN, COOKIE
 from reports.dashboard.words import WORDS
+from reports.html import HEADERS
 from schema.assets import Shelf, of_folder, of_package
 from schema.db import Connection
-from schema.errors import Forbidden, InvalidRequest, TripstreamError, Unauthorized
+from schema.errors import InvalidRequest, TripstreamError, Unauthorized
 from schema.settings import Settings
 from schema.spans import Span, SpanQuery
 
 HERE = Path(__file__).parent
-CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
 Q = TypeVar("Q", bound=SpanQuery)
 M = TypeVar("M", bound=BaseModel)
 
@@ -81,19 +78,14 @@ def page(request: Request, template: str, status: int = 200, **context: Any) -> 
         "path": request.url.path,
         "query": dict(request.query_params),
         "signed_in": COOKIE in request.cookies,
+        "chosen": request.scope.get(CHOSEN),
         "span": None,
         "problem": None,
         "with_query": lambda **more: _with_query(request, more),
         "days_kept": _query({name: request.query_params.get(name) for name in ("days", "start", "end")}),
     }
     html = _environment().get_template(template).render(given | context)
-    headers = {
-        "content-security-policy": CSP,
-        "x-content-type-options": "nosniff",
-        "referrer-policy": "same-origin",
-        "cache-control": "private, no-store",
-    }
-    return HTMLResponse(html, status, headers)
+    return HTMLResponse(html, status, HEADERS)
 
 
 def figures(
@@ -124,16 +116,24 @@ def told(request: Request) -> Iterator[Told]:
     found = Told()
     try:
         yield found
-    except (Unauthorized, Forbidden) as error:
-        if isinstance(error, Forbidden) and COOKIE not in request.cookies:
-            raise
-        after = urlencode({"next": str(request.url.path) + (f"?{request.url.query}" if request.url.query else "")})
-        found.response = RedirectResponse(f"/dashboard/sign-in?{after}", 303)
+    except Unauthorized:
+        found.response = _to_sign_in(request)
     except InvalidRequest as error:
         wrong = "; ".join(f"{name}: {why}" for name, why in error.fields) or error.message
         found.response = page(request, "problem.html", error.status, problem=wrong)
     except TripstreamError as error:
         found.response = page(request, "problem.html", error.status, problem=error.message)
+
+
+def _to_sign_in(request: Request) -> Response:
+    """Where a key is given; whose cookie holds one that is good no more is told so, and loses it."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    said = {"next": request.url.path + query if request.method == "GET" else "/dashboard"}
+    said |= {"ended": "1"} if COOKIE in request.cookies else {}
+    response = RedirectResponse(f"/dashboard/sign-in?{urlencode(said)}", 303)
+    if COOKIE in request.cookies:
+        response.delete_cookie(COOKIE, path="/")
+    return response
 
 
 def wanted(kind: type[M], request: Request) -> M:

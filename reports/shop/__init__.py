@@ -1,1 +1,1 @@
-"""The demo shop: trips to look for, tracked by the tracker, with demo data only."""
+"""The demo shop: one page whose views are drawn in the browser from the public API, and what only a demo may answer."""

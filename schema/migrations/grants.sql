@@ -85,8 +85,8 @@ BEGIN
     END LOOP;
 END $$;
 
--- Of these some columns: of all sites' figures what operators watch, of user agents what they are, of dead letters which
--- they are. No column here holds what a visitor sent or is known by.
+-- Of these some columns: of all sites' figures what operators watch, of user agents what they are. Dead letters show a
+-- reader of the site what it sent, as events do, but not from where it came and by whose token; to owners, nothing.
 DO $$
 DECLARE
     one record;
@@ -96,10 +96,11 @@ BEGIN
         SELECT role, to_regclass('public.' || name) AS name, columns FROM (VALUES
             ('reader', 'user_agents', 'user_agent_id,browser,os,device_type,is_bot,bot_reason'),
             ('owner_reader', 'user_agents', 'user_agent_id,browser,os,device_type,is_bot,bot_reason'),
-            ('reader', 'dead_letters', 'site_id,batch_id,place,event_id,state'),
+            ('reader', 'dead_letters', 'dead_letter_id,site_id,batch_id,place,event_id,events,received_at,raw,reason,sqlstate,state,created_at,patched_at,resolved_at'),
             ('monitor', 'schema_version', 'version_num'),
             ('monitor', 'sites', 'site_id'),
             ('monitor', 'drained', 'site_id,lane,batches,stored,duplicate,dead,discarded,seconds,transactions,updated_at'),
+            ('monitor', 'accepted_mirror', 'site_id,accepted'),
             ('monitor', 'batches', 'batch_id,stored'),
             ('monitor', 'clock_ticks', 'chore,slot,enqueued_at,started_at,finished_at,error'),
             ('monitor', 'rollup_hourly', 'hour'),

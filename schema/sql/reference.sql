@@ -67,3 +67,24 @@ WHERE o.is_active AND t.is_active AND c.is_active
         SELECT FROM countries AS l WHERE l.continent = %(continent)s AND (l.country = t.primary_country OR EXISTS (
             SELECT FROM trip_template_countries AS m WHERE m.template_id = t.template_id AND m.country = l.country))))
 ORDER BY o.starts_on, o.occurrence_id LIMIT %(limit)s
+
+-- name: departure
+-- One active occurrence of an active template and company, with everything about the trip.
+SELECT o.occurrence_id AS "occurrenceId", o.template_id AS "templateId", t.title_en AS "titleEn",
+    t.title_he AS "titleHe", t.description_en AS "descriptionEn", t.description_he AS "descriptionHe",
+    o.starts_on AS "startsOn", o.ends_on AS "endsOn", t.duration_days AS "durationDays", t.difficulty, o.price,
+    t.base_price AS "basePrice", o.status::text AS status, o.seats, o.seats_left AS "seatsLeft",
+    jsonb_build_object('id', l.country, 'nameEn', l.name_en, 'nameHe', l.name_he, 'continent', l.continent) AS country,
+    ARRAY(SELECT country FROM trip_template_countries AS m WHERE m.template_id = t.template_id
+          ORDER BY country COLLATE "C") AS "moreCountries",
+    jsonb_build_object('id', y.type_id, 'code', y.code, 'nameEn', y.name_en, 'nameHe', y.name_he) AS type,
+    (SELECT coalesce(jsonb_agg(jsonb_build_object('id', tag_id, 'code', code, 'nameEn', name_en, 'nameHe', name_he)
+                               ORDER BY tag_id), '[]')
+     FROM trip_template_tags AS g JOIN tags USING (tag_id) WHERE g.template_id = t.template_id) AS tags,
+    CASE WHEN u.guide_id IS NOT NULL
+         THEN jsonb_build_object('id', u.guide_id, 'nameEn', u.name_en, 'nameHe', u.name_he) END AS guide,
+    jsonb_build_object('id', c.company_id, 'name', c.name) AS company
+FROM trip_occurrences AS o JOIN trip_templates AS t USING (template_id) JOIN companies AS c USING (company_id)
+JOIN trip_types AS y USING (type_id) JOIN countries AS l ON l.country = t.primary_country
+LEFT JOIN guides AS u ON u.guide_id = o.guide_id AND u.is_active
+WHERE o.occurrence_id = %(id)s::bigint AND o.is_active AND t.is_active AND c.is_active

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from datetime import date
@@ -236,9 +237,22 @@ def test_an_answer_has_a_tag_and_who_has_it_already_gets_304(shared: Server, pat
     assert shared.request("GET", path, headers={"if-none-match": '"other"'}).status_code == 200
 
 
+def test_one_departure_has_all_that_a_result_has_of_its_trip(shared: Server) -> None:
+    wanted = {"selectedContinents": ["EU", "AS"], "limit": 3}
+    for result in shared.request("POST", "/api/v2/recommendations", json=wanted).json()["results"]:
+        for name in ("position", "matchScore", "matchDetails", "isRelaxed"):
+            del result[name]
+        assert get(shared, f"/api/v2/occurrences/{result['occurrenceId']}") == result
+
+
+def test_a_departure_that_is_not_offered_is_not_found(shared: Server) -> None:
+    for wrong, status in ((3, 404), (10**12, 404), (0, 422), ("x", 422)):
+        assert shared.request("GET", f"/api/v2/occurrences/{wrong}").status_code == status
+
+
 def test_every_route_is_documented(shared: Server) -> None:
     paths = shared.request("GET", "/openapi.json").json()["paths"]
-    for path in ("/api/locations", "/api/countries", "/api/countries/{id}", *LISTS, *PAGES):
+    for path in ("/api/locations", "/api/countries", "/api/countries/{id}", *LISTS, *PAGES, "/api/v2/occurrences/{id}"):
         assert paths[path]["get"]["summary"]
     names = {one["name"] for one in paths[PAGES[1]]["get"]["parameters"]}
     assert {"templateId", "startsFrom", "cursor", "limit", "status"} <= names
@@ -263,11 +277,12 @@ def test_a_page_may_read_why_it_is_refused_and_other_routes_stay_closed_to_it(sh
         ("/api/tags", list[documented.Coded]),
         (PAGES[0], documented.Templates),
         (PAGES[1], documented.Occurrences),
+        (f"{PAGES[1]}/1", documented.Departure),
     ],
 )
 def test_answers_are_as_documented(shared: Server, path: str, told: Any) -> None:
     paths = shared.request("GET", "/openapi.json").json()["paths"]
-    operation = paths[path.replace("/IL", "/{id}")]["get"]
+    operation = paths[re.sub("/(IL|1)$", "/{id}", path)]["get"]
     assert operation["responses"]["200"]["content"]["application/json"]["schema"].keys() & {"$ref", "items"}
     assert TypeAdapter(told).validate_json(shared.request("GET", path).content)
 

@@ -67,3 +67,15 @@ def test_the_installations_key_and_a_sites_admin_key_change_things_and_no_other_
             rights.require_admin(settings, Headers(headers))
         with pytest.raises(Unauthorized, match="admin key"):
             rights.require_admin(pipe.settings, Headers(headers))
+
+
+def test_the_installations_key_reads_the_site_it_names_and_no_other_key_does(pipe: Pipeline) -> None:
+    settings = pipe.settings.model_copy(update={"admin_key": SecretStr("secret")})
+    read_key = [sites.add_site(pipe.connection, site()), sites.add_key(pipe.connection, "shop", "read")][1]
+    headers = {"authorization": "Bearer secret"}
+    assert rights.readable_site(settings, Headers(headers), "203.0.113.77") == "default"
+    assert rights.readable_site(settings, Headers(headers | {"x-site-id": "shop"}), "203.0.113.77") == "shop"
+    named = Headers({"x-read-key": read_key, "x-site-id": "default"})
+    assert rights.readable_site(settings, named, "203.0.113.77") == "shop"
+    with pytest.raises(Unauthorized):
+        rights.readable_site(pipe.settings, Headers(headers), "203.0.113.77")

@@ -17,6 +17,7 @@ import pytest
 import redis
 from pydantic import SecretStr
 
+from schema import demo
 from schema.errors import ConfigError
 from schema.registry import KEY
 from schema.settings import Settings
@@ -26,7 +27,7 @@ from tests.tripstream.starting import Up, descendants, free_port
 from tests.tripstream.waiting import gone, until
 from tripstream import running, serve
 from tripstream.state import claim
-from tripstream.up import environment, layers
+from tripstream.up import _demo_issuer, environment, layers
 
 
 def test_up_migrates_announces_and_says_where_it_is(up: Callable[..., Up]) -> None:
@@ -224,3 +225,14 @@ def test_the_settings_say_how_many_processes_there_are(state: Path) -> None:
         assert [app.name for app in others] == ["drain-0", "drain-1", "drain-2", "chores", "clock"]
         web, _ = layers(Settings(state=state, web_processes=2), listener)
         assert [app.name for app in web] == ["web.1", "web.2"]
+
+
+def test_the_demo_signs_people_in_only_where_nobody_elses_tokens_count(tmp_path: Path) -> None:
+    plain = Settings(state=tmp_path)
+    drawn = _demo_issuer(plain)
+    assert demo.signs_in(plain.model_copy(update=drawn)) and not demo.signs_in(plain)
+    assert _demo_issuer(plain) == drawn, "whoever signed in stays so after the next start"
+    assert (tmp_path / "demo-jwt.key").stat().st_mode & 0o777 == 0o600
+    theirs = {"jwt_issuer": "https://x.example/auth/v1", "jwt_audience": "authenticated"}
+    for way in ({"jwt_secret": SecretStr("s" * 32)}, {"jwt_jwks_url": "https://x.example/keys"}):
+        assert _demo_issuer(Settings(state=tmp_path, **theirs, **way)) == {}

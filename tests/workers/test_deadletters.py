@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from reports import verdicts
 from schema import db
 from schema.errors import InvalidEvent, NotFound
 from schema.event import Quarantined, as_json
@@ -283,4 +284,20 @@ def test_what_was_quarantined_is_a_letter_that_becomes_an_event_by_a_patch(pipe:
     deadletters.patch(pipe.connection, number, {"event_type": "page_view"})
     assert replay(pipe, number) == [("replayed", "")]
     assert pipe.value("SELECT metadata->'sent'->>'timestamp' FROM events WHERE event_id = %s", uid(1, 9)) == "yesterday"
+    assert pipe.problems() == []
+
+
+def test_a_letter_that_is_given_up_counts_as_discarded_once_and_can_be_replayed_no_more(
+    pipe: Pipeline, letter: int, unreadable: int
+) -> None:
+    assert deadletters.discard(pipe.connection, [letter, unreadable]) == 2
+    assert deadletters.discard(pipe.connection, [letter]) == 0
+    assert pipe.row("SELECT sum(dead)::int, sum(discarded)::int FROM drained") == (0, 4)
+    assert pipe.row("SELECT dead, discarded FROM batches WHERE batch_id = %s", uid(4, 1000)) == (0, 1)
+    assert replay(pipe, letter) == [("already resolved", "discarded")]
+    with pytest.raises(InvalidEvent, match="it is discarded already"):
+        deadletters.patch(pipe.connection, letter, {"trip_id": 7})
+    found = verdicts.of_batch(pipe.connection, pipe.redis, pipe.settings, uid(4, 1000), None)
+    assert found is not None
+    assert [(event.verdict, event.at) for event in found.events if event.verdict != "stored"] == [("discarded", 1)]
     assert pipe.problems() == []

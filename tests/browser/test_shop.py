@@ -1,0 +1,300 @@
+"""The demo shop as people use it: a search by keyboard, lists in two languages, a trip, sign-in, one's own events."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from tests.browser.conftest import settled
+from tests.browser.test_dashboard import AGENT
+from tests.tripstream.starting import Up
+from tests.tripstream.waiting import until
+
+ASKED = "**/api/v2/recommendations"
+WAITING = "Object.keys(localStorage).some((name) => name.startsWith('tripstream:b:'))"
+Opening = Callable[..., Page]
+
+
+@pytest.fixture
+def opened(chromium: Browser, shop: Up) -> Iterator[Opening]:
+    """Opens pages of fresh visitors. `fails`: whether a request may fail, which a browser says on its console."""
+    made = []
+
+    def open_one(path: str, *, fails: bool = False, **options: Any) -> Page:
+        size = {"width": 1280, "height": 900}
+        context = chromium.new_context(
+            base_url=shop.url, user_agent=AGENT, locale="en-US", **{"viewport": size} | options
+        )
+        page, wrong = context.new_page(), []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" and not fails else None)
+        made.append((context, wrong))
+        page.goto(path)
+        expect(page.locator("h1")).to_be_visible()
+        return page
+
+    yield open_one
+    for context, wrong in made:
+        context.close()
+        assert wrong == []
+
+
+def visitor(page: Page) -> str:
+    return page.evaluate("tripstream.visitor()")
+
+
+def sent(page: Page) -> None:
+    """Wait until the browser keeps nothing that the server has not answered for."""
+    page.evaluate("tripstream.flush()")
+    until(lambda: not page.evaluate(WAITING), "everything is sent")
+
+
+def stored(shop: Up, **asked: str) -> list[dict[str, Any]]:
+    """A visitor's events as they are in Postgres."""
+    settled(shop)
+    answer = httpx.get(f"{shop.url}/api/stats/events", params={"limit": "500", "bots": "true", **asked}, timeout=30)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["events"]
+
+
+def recommended(shop: Up, **preferences: Any) -> dict[str, Any]:
+    answer = httpx.post(f"{shop.url}/api/v2/recommendations", json=preferences, timeout=30)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_a_search_needs_no_mouse_and_the_back_button_brings_it_back(opened: Opening) -> None:
+    page = opened("/search")
+    page.get_by_role("searchbox", name="Search countries and continents").focus()
+    page.keyboard.type("ital")
+    expect(page.get_by_role("status").filter(has_text="One place found")).to_be_attached()
+    for _ in range(4):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.value") == "IT":
+            break
+    page.keyboard.press("Space")
+    expect(page).to_have_url(re.compile(r"/search\?countries=IT$"))
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"/search/results\?countries=IT$"))
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    expect(page.get_by_role("article")).to_have_count(10)
+    page.go_back()
+    expect(page.get_by_role("checkbox", name="Italy")).to_be_checked()
+    page.go_forward()
+    expect(page.get_by_role("button", name="Remove Italy")).to_be_visible()
+
+
+def test_everything_that_is_wished_for_stands_in_the_address_and_comes_back_from_it(opened: Opening) -> None:
+    page = opened("/search")
+    page.get_by_role("radio", name="Trekking").check()
+    for theme in ("Mountains", "Nature", "Photography"):
+        page.get_by_role("checkbox", name=theme).check()
+    expect(page.get_by_role("checkbox", name="Wine")).to_be_disabled()
+    page.get_by_label("Year").select_option("2027")
+    page.get_by_label("Month").select_option("5")
+    page.get_by_label("At least, days").fill("12")
+    page.get_by_label("At most, days").fill("6")
+    page.get_by_role("button", name="Show trips").click()
+    assert "/search?" in page.url, "no search begins while the shortest is longer than the longest"
+    page.get_by_label("At most, days").fill("14")
+    page.get_by_label("At most, in dollars").fill("4000")
+    page.get_by_role("radio", name="Moderate").check()
+    said = {"type": "2", "themes": "13,14,16", "year": "2027", "month": "5", "min": "12", "max": "14"}
+    wanted = said | {"budget": "4000", "difficulty": "2"}
+    assert dict(httpx.URL(page.url).params) == wanted
+    other = opened(page.url)
+    expect(other.get_by_label("At most, in dollars")).to_have_value("4000")
+    expect(other.get_by_label("Month")).to_have_value("5")
+    expect(other.get_by_role("radio", name="Moderate")).to_be_checked()
+    assert other.get_by_role("checkbox", checked=True).count() == 3
+
+
+def test_a_list_is_the_same_one_in_hebrew_and_after_the_back_button(opened: Opening) -> None:
+    page = opened("/search/results?continents=EU")
+    asked: list[str] = []
+    page.on("request", lambda one: asked.append(one.url) if "recommendations" in one.url else None)
+    first = page.get_by_role("article").first
+    expect(first).to_be_visible()
+    shown = first.get_attribute("data-request-id")
+    page.get_by_role("button", name="עברית").click()
+    expect(page.locator("html")).to_have_attribute("dir", "rtl")
+    expect(page.get_by_role("heading", level=1)).to_have_text("טיולים בשבילכם")
+    assert re.search("[א-ת]", first.get_by_role("heading").inner_text())
+    expect(first.get_by_text("ביבשת אירופה").first).to_be_visible()
+    first.get_by_role("link").click()
+    expect(page).to_have_url(re.compile(r"/trips/\d+$"))
+    page.go_back()
+    expect(first).to_have_attribute("data-request-id", shown or "")
+    assert asked == []
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("lang", "he")
+
+
+def test_relaxed_trips_stand_apart_and_scores_have_their_colour(opened: Opening, shop: Up) -> None:
+    asked = [(country, kind) for country in ("IS", "MG", "NP", "GE", "PE") for kind in range(1, 13)]
+    answers = ((one, recommended(shop, selectedCountries=[one[0]], preferredTypeId=one[1])) for one in asked)
+    code, answer = next(one for one in answers if one[1]["primaryCount"] and one[1]["relaxedCount"])
+    page = opened("/search/results?countries={}&type={}".format(*code))
+    for part, wanted in (("primary", False), ("relaxed", True)):
+        ids = [str(one["occurrenceId"]) for one in answer["results"] if one["isRelaxed"] is wanted]
+        cards = page.locator(f"section.{part} article")
+        expect(cards).to_have_count(len(ids))
+        assert [card.get_attribute("data-trip-id") for card in cards.all()] == ids
+    expect(page.get_by_role("heading", name="Close to what you asked for")).to_be_visible()
+    for card in page.get_by_role("article").all():
+        points = int(card.get_attribute("data-score") or "")
+        name = "high" if points >= 70 else "middle" if points >= 50 else "low"
+        expect(card.locator(".score")).to_have_class(f"score {name}")
+    reasons = page.get_by_role("article").first
+    reasons.get_by_text(re.compile(r"Why \d+ points")).click()
+    points = [int(one.replace("−", "-")) for one in reasons.locator(".points").all_inner_texts()]
+    assert min(max(sum(points), 0), 100) == int(reasons.get_attribute("data-score") or "")
+
+
+def test_a_list_can_be_sorted_and_wishes_taken_back(opened: Opening) -> None:
+    page = opened("/search/results?continents=AS&month=4")
+    expect(page.get_by_role("article").first).to_be_visible()
+    page.get_by_label("Sort by").select_option("price")
+    expect(page).to_have_url(re.compile("sort=price"))
+    prices = [int(re.sub(r"\D", "", one)) for one in page.locator("section.primary .price strong").all_inner_texts()]
+    assert prices == sorted(prices)
+    page.get_by_role("button", name="Remove April").click()
+    expect(page).to_have_url(re.compile(r"/search/results\?continents=AS$"))
+
+
+def test_an_error_says_so_and_can_be_tried_again(opened: Opening) -> None:
+    page = opened("/search", fails=True)
+    tries: list[str] = []
+
+    def refuse(route: Route) -> None:
+        tries.append(route.request.url)
+        route.fulfill(status=503, headers={"retry-after": "0"}, json={"code": "busy", "message": "busy"})
+
+    page.route(ASKED, refuse)
+    page.get_by_role("button", name="Show trips").click()
+    expect(page.get_by_role("alert")).to_contain_text("The server is busy")
+    assert len(tries) == 3
+    page.unroute(ASKED)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("article")).to_have_count(10)
+
+
+def test_an_answer_that_never_comes_is_given_up_after_half_a_minute(opened: Opening) -> None:
+    page = opened("/search", fails=True)
+    page.clock.install()
+    page.route(ASKED, lambda _: None)
+    with page.expect_request(ASKED):
+        page.get_by_role("button", name="Show trips").click()
+    page.clock.fast_forward(29_000)
+    expect(page.get_by_text("Looking for trips")).to_be_visible()
+    page.clock.fast_forward(2_000)
+    expect(page.get_by_role("alert")).to_contain_text("no answer within 30 seconds")
+
+
+def test_what_is_done_on_a_trips_page_is_counted_for_the_list_it_came_from(opened: Opening, shop: Up) -> None:
+    page = opened("/search/results?countries=IT")
+    page.context.route(re.compile("https://wa.me/.*"), lambda route: route.fulfill(body="hello"))
+    card = page.get_by_role("article").nth(1)
+    request, trip = card.get_attribute("data-request-id"), int(card.get_attribute("data-trip-id") or "")
+    card.get_by_role("link").click()
+    with page.expect_popup() as popup:
+        page.get_by_role("link", name="Ask on WhatsApp").click()
+    assert popup.value.url.startswith("https://wa.me/")
+    popup.value.close()
+    page.evaluate("document.getElementById('phone').addEventListener('click', (event) => event.preventDefault())")
+    page.get_by_role("link", name="Call us").click()
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Saved").click()
+    page.get_by_role("button", name="Start booking").click()
+    expect(page.get_by_role("dialog")).to_contain_text("nothing is booked")
+    page.keyboard.press("Escape")
+    page.mouse.wheel(0, 4000)
+    until(lambda: page.evaluate("scrollY + innerHeight >= document.documentElement.scrollHeight - 2"), "it scrolls")
+    page.wait_for_timeout(1100)  # a look of less than a second is no dwelling
+    page.get_by_role("link", name="Find a trip").click()
+    who = visitor(page)
+    sent(page)
+    types = (
+        "click_trip",
+        "contact_whatsapp",
+        "contact_phone",
+        "save_trip",
+        "unsave_trip",
+        "booking_start",
+        "trip_dwell",
+    )
+    found = {one["eventType"]: one for one in stored(shop, visitor=who)}
+    assert {name: (found[name]["tripId"], found[name]["recommendationRequestId"]) for name in types} == dict.fromkeys(
+        types, (trip, request)
+    )
+    assert (found["click_trip"]["position"], found["click_trip"]["source"]) == (2, "search_results")
+    assert found["results_view"]["recommendationRequestId"] == request
+    assert {"page_view", "session_start", "scroll_depth"} <= found.keys()
+
+
+def test_whoever_signs_in_is_back_where_they_were_and_is_linked(opened: Opening, shop: Up) -> None:
+    page = opened("/search?countries=JP")
+    who, email = visitor(page), "noa.levi@example.com"
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_label("Email").fill(email)
+    page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("button", name=f"Signed in as {email}")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"/search\?countries=JP$"))
+    sent(page)
+    user = f"demo-{sha256(email.encode()).hexdigest()[:24]}"
+    theirs = stored(shop, user=user)
+    assert {one["visitor"] for one in theirs} == {who}
+    assert {"user_identify", "page_view"} <= {one["eventType"] for one in theirs}
+    assert [one for one in theirs if "token" in str(one)] == []
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    assert visitor(page) != who
+
+
+def test_the_drawer_shows_each_event_on_its_way_into_postgres(opened: Opening) -> None:
+    page = opened("/")
+    held: list[Route] = []
+    is_held = True
+    page.route("**/api/events/batch", lambda route: held.append(route) if is_held else route.continue_())
+    page.get_by_role("button", name="Your events").click()
+    drawer = page.get_by_role("region", name="Your events")
+    seen = drawer.get_by_role("listitem").filter(has_text="page_view")
+    expect(seen.get_by_text("in the browser")).to_be_visible()
+    until(lambda: page.evaluate("1") and held, "it is sent")
+    is_held = False
+    for route in held:
+        route.continue_()
+    expect(seen.get_by_text("stored", exact=True).first).to_be_visible(timeout=15_000)
+    page.keyboard.press("Escape")
+    expect(drawer).to_have_count(0)
+    expect(page.get_by_role("button", name="Your events")).to_be_focused()
+
+
+def test_whoever_does_not_want_to_be_recorded_is_not(opened: Opening) -> None:
+    page = opened("/")
+    page.get_by_role("button", name="Your events").click()
+    page.get_by_label("Record what I do").uncheck()
+    posted: list[str] = []
+    page.on(
+        "request", lambda one: posted.append(one.url) if "/api/events" in one.url or "/api/session" in one.url else None
+    )
+    page.goto("/search/results?countries=IT")
+    expect(page.get_by_role("article").first).to_be_visible()
+    page.get_by_role("article").first.get_by_role("link").click()
+    expect(page.get_by_role("button", name="Start booking")).to_be_visible()
+    page.goto("/")
+    assert posted == []
+    assert page.evaluate("Object.keys(localStorage).filter((name) => name.startsWith('tripstream:'))") == []
+
+
+def test_a_trip_that_is_not_there_says_so(opened: Opening) -> None:
+    page = opened("/trips/999999999", fails=True)
+    expect(page.get_by_role("alert")).to_contain_text("no such trip")
+    page.get_by_role("link", name="To the first page").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Where will you stand")

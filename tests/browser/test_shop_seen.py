@@ -1,0 +1,97 @@
+"""How the demo shop looks, weighs, and reads to those who cannot see it: in both languages, on a desktop and a phone.
+
+Screenshots go into TRIPSTREAM_SCREENSHOTS, where that is set.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.test_dashboard import AGENT
+from tests.tripstream.starting import Up
+
+SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 375, "height": 780}}
+WORDS = {
+    "en": {"events": "Your events", "sign": "Sign in", "book": "Start booking"},
+    "he": {"events": "האירועים שלכם", "sign": "כניסה", "book": "להתחיל הזמנה"},
+}
+RESULTS = "countries=IS,JP&themes=13,14&difficulty=2&budget=3500"
+KILOBYTES_MAX = {"script": 32, "css": 6, "html": 3}
+
+
+def look(page: Page, name: str, into: Path) -> None:
+    """It fits the window, nothing serious is found, and there is a picture of it."""
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is wider than its window"
+    found = Axe().run(page).response["violations"]
+    serious = {one["id"]: one["nodes"][0]["target"] for one in found if one["impact"] in ("serious", "critical")}
+    assert serious == {}, name
+    page.screenshot(path=into / f"{name}.png")
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("language", WORDS)
+def test_every_page_is_readable_by_everybody(
+    chromium: Browser, shop: Up, tmp_path: Path, language: str, size: str
+) -> None:
+    into = Path(os.environ.get("TRIPSTREAM_SCREENSHOTS") or tmp_path)
+    words, at = WORDS[language], f"shop-{language}-{size}"
+    context = chromium.new_context(base_url=shop.url, user_agent=AGENT, viewport=SIZES[size], locale=language)
+    page = context.new_page()
+    page.goto("/")
+    expect(page.locator("html")).to_have_attribute("lang", language)
+    expect(page.locator("article h3").first).to_be_visible()
+    look(page, f"{at}-home", into)
+    page.get_by_role("button", name=words["sign"]).click()
+    look(page, f"{at}-sign-in", into)
+    page.goto("/search?countries=IS,JP&themes=13,14,16")
+    expect(page.locator("form")).to_be_visible()
+    look(page, f"{at}-search", into)
+    page.goto(f"/search/results?{RESULTS}")
+    page.locator("article summary").first.click()
+    look(page, f"{at}-results", into)
+    page.locator("article h3 a").first.click()
+    expect(page.get_by_role("button", name=words["book"])).to_be_visible()
+    look(page, f"{at}-trip", into)
+    page.get_by_role("button", name=words["events"]).click()
+    expect(page.locator(".events li").first).to_be_visible()
+    look(page, f"{at}-events", into)
+    context.close()
+
+
+def test_a_dark_system_gets_dark_pages_that_can_be_read(chromium: Browser, shop: Up, tmp_path: Path) -> None:
+    context = chromium.new_context(base_url=shop.url, viewport=SIZES["desktop"], color_scheme="dark", locale="en")
+    page = context.new_page()
+    for name, path in (
+        ("search", "/search?themes=13"),
+        ("results", f"/search/results?{RESULTS}"),
+        ("trip", "/trips/1"),
+    ):
+        page.goto(path)
+        expect(page.locator("h1")).to_be_visible()
+        page.wait_for_load_state("networkidle")
+        look(page, f"shop-dark-{name}", Path(os.environ.get("TRIPSTREAM_SCREENSHOTS") or tmp_path))
+    context.close()
+
+
+def test_the_shop_is_light(chromium: Browser, shop: Up) -> None:
+    """What a first visit loads of ours, compressed."""
+    context = chromium.new_context(base_url=shop.url)
+    page = context.new_page()
+    sizes = dict.fromkeys(KILOBYTES_MAX, 0)
+    kinds = {".js": "script", ".css": "css"}
+
+    def weigh(request: object) -> None:
+        kind = kinds.get(Path(request.url).suffix) or ("html" if request.resource_type == "document" else None)
+        if kind:
+            sizes[kind] += request.sizes()["responseBodySize"]
+
+    page.on("requestfinished", weigh)
+    page.goto("/", wait_until="networkidle")
+    assert all(sizes.values()), sizes
+    assert {kind: size for kind, size in sizes.items() if size > KILOBYTES_MAX[kind] * 1000} == {}
+    context.close()
