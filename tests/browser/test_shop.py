@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
+from reports.shop import page as shop_page
 from tests.browser.conftest import settled
 from tests.browser.test_dashboard import AGENT
 from tests.tripstream.starting import Up
 from tests.tripstream.waiting import until
 
+STATIC = Path(shop_page.__file__).parent / "static"
 ASKED = "**/api/v2/recommendations"
 WAITING = "Object.keys(localStorage).some((name) => name.startsWith('tripstream:b:'))"
 Opening = Callable[..., Page]
@@ -246,11 +249,10 @@ def test_whoever_signs_in_is_back_where_they_were_and_is_linked(opened: Opening,
     page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("button", name=f"Signed in as {email}")).to_be_visible()
     expect(page).to_have_url(re.compile(r"/search\?countries=JP$"))
-    sent(page)
-    user = f"demo-{sha256(email.encode()).hexdigest()[:24]}"
+    user, wanted = f"demo-{sha256(email.encode()).hexdigest()[:24]}", {"user_identify", "page_view"}
+    until(lambda: wanted <= {one["eventType"] for one in stored(shop, user=user)}, "the visitor is linked")
     theirs = stored(shop, user=user)
     assert {one["visitor"] for one in theirs} == {who}
-    assert {"user_identify", "page_view"} <= {one["eventType"] for one in theirs}
     assert [one for one in theirs if "token" in str(one)] == []
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
@@ -293,8 +295,33 @@ def test_whoever_does_not_want_to_be_recorded_is_not(opened: Opening) -> None:
     assert page.evaluate("Object.keys(localStorage).filter((name) => name.startsWith('tripstream:'))") == []
 
 
-def test_a_trip_that_is_not_there_says_so(opened: Opening) -> None:
+def test_what_is_not_there_is_said_with_a_way_on(opened: Opening) -> None:
     page = opened("/trips/999999999", fails=True)
     expect(page.get_by_role("alert")).to_contain_text("no such trip")
     page.get_by_role("link", name="To the first page").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Where will you stand")
+    page.goto("/search/results?countries=XX")
+    expect(page.get_by_role("alert")).to_contain_text("does not exist")
+    page.get_by_role("alert").get_by_role("link", name="Find a trip").click()
+    expect(page).to_have_url(re.compile("/search$"))
+
+
+def test_a_blocked_tracker_stops_nothing_but_the_record(opened: Opening) -> None:
+    page = opened("/search", fails=True)
+    page.route("**/tracker.js", lambda route: route.abort())
+    page.reload()
+    page.get_by_role("button", name="Show trips").click()
+    page.get_by_role("article").first.get_by_role("link").click()
+    page.get_by_role("button", name="Start booking").click()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Your events").click()
+    expect(page.get_by_role("region", name="Your events")).to_contain_text("nothing is recorded")
+
+
+def test_both_languages_say_the_same_things() -> None:
+    said = {name: (STATIC / f"{name}.js").read_text() for name in ("english", "hebrew")}
+    words = {name: re.findall(r'^  "?([\w .]+?)"?: "(.+)",$', text, re.MULTILINE) for name, text in said.items()}
+    holes = {name: [(key, sorted(re.findall(r"{\w+}", text))) for key, text in found] for name, found in words.items()}
+    assert [key for key, _ in holes["english"]] == [key for key, _ in holes["hebrew"]] and len(words["english"]) > 100
+    different = {a[0] for a, b in zip(*holes.values(), strict=True) if a[1] != b[1]}
+    assert different == set()

@@ -1,6 +1,6 @@
 """How the demo shop looks, weighs, and reads to those who cannot see it: in both languages, on a desktop and a phone.
 
-Screenshots go into TRIPSTREAM_SCREENSHOTS, where that is set.
+Screenshots go into SCREENSHOTS, where that is set.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def look(page: Page, name: str, into: Path) -> None:
 def test_every_page_is_readable_by_everybody(
     chromium: Browser, shop: Up, tmp_path: Path, language: str, size: str
 ) -> None:
-    into = Path(os.environ.get("TRIPSTREAM_SCREENSHOTS") or tmp_path)
+    into = Path(os.environ.get("SCREENSHOTS") or tmp_path)
     words, at = WORDS[language], f"shop-{language}-{size}"
     context = chromium.new_context(base_url=shop.url, user_agent=AGENT, viewport=SIZES[size], locale=language)
     page = context.new_page()
@@ -74,7 +74,7 @@ def test_a_dark_system_gets_dark_pages_that_can_be_read(chromium: Browser, shop:
         page.goto(path)
         expect(page.locator("h1")).to_be_visible()
         page.wait_for_load_state("networkidle")
-        look(page, f"shop-dark-{name}", Path(os.environ.get("TRIPSTREAM_SCREENSHOTS") or tmp_path))
+        look(page, f"shop-dark-{name}", Path(os.environ.get("SCREENSHOTS") or tmp_path))
     context.close()
 
 

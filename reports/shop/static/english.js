@@ -68,6 +68,7 @@ export const en = {
   "error.offline": "The server cannot be reached. Are you online?",
   "error.slow": "There was no answer within {n} seconds.",
   "error.busy": "The server is busy or being started.",
+  "error.refused": "The address asks for something that does not exist here.",
   "error.retry": "Try again",
   "error.notFound": "There is no such trip, or it is not offered any more.",
   "error.noPage": "There is no such page.",
