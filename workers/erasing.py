@@ -33,6 +33,7 @@ _RENAMED = (
     ("sessions", "anonymise_sessions"),
     ("base_users", "anonymise_base_users"),
     ("base_sessions", "anonymise_base_sessions"),
+    ("daily_walks", "anonymise_closed_walks"),
 )
 _FORGOTTEN = (
     ("identities", "forget_identities"),

@@ -126,6 +126,24 @@ SELECT count(*)::integer AS trips,
     string_agg(packed(s.dwells, most.dwells), ''::bytea ORDER BY s.trip_id) AS dwells
 FROM summed AS s CROSS JOIN most HAVING count(*) > 0
 
+-- name: walked
+-- The day's events as a funnel needs them, a row a type: whose and when, two arrays in Postgres' binary form, in one order.
+SELECT event_type_id, count(*)::integer AS events, array_send(array_agg(session_id)) AS sessions,
+    array_send(array_agg(occurred_at)) AS moments
+FROM day_events GROUP BY event_type_id ORDER BY event_type_id
+
+-- name: walks
+-- The day's sessions, packed; no row where there are none.
+SELECT %(starts)s::timestamptz AS starts, %(sessions)s::integer AS sessions, %(session_ids)s::bytea AS session_ids,
+    %(began)s::bytea AS began
+WHERE %(sessions)s::integer > 0
+
+-- name: steps
+-- Each type's events, packed.
+SELECT event_type_id, events, walks, after_ms, after_us
+FROM unnest(%(types)s::smallint[], %(events)s::integer[], %(walks)s::bytea[], %(after_ms)s::bytea[], %(after_us)s::bytea[])
+    AS packed (event_type_id, events, walks, after_ms, after_us)
+
 -- name: sessions
 -- The day's sessions; no row where there are none. The histogram's buckets are those between the given edges.
 WITH visits AS (

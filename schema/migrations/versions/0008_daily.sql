@@ -168,6 +168,32 @@ SELECT site_id, date, trip.* FROM daily_trips AS d CROSS JOIN LATERAL ROWS FROM 
     unpacked(d.dwell_ms, trips), unpacked(d.dwells, trips)
 ) AS trip (trip_id, impressions, clicks, saves, whatsapp_contacts, phone_contacts, booking_starts, dwell_ms, dwells);
 
+-- Who did what, when: a row a day, and one a day and type, so that a funnel of a month is read as some hundred rows, and
+-- outlives events. The day's sessions are in the order of their first events: 16 bytes each of session_ids, and in `began`
+-- by how many milliseconds each began after the one before it, the first after `starts`. A type's events are in the order
+-- of sessions, then of time: in `walks` by how many places further each one's session is, in after_ms and after_us, which
+-- add up, how long after the one before it it came, a session's first after that session began. Numbers are packed as in
+-- schema/narrow.py. No user is here: sessions say whose they are, also after a merge.
+CREATE TABLE daily_walks (
+    site_id text NOT NULL,
+    date date NOT NULL,
+    starts timestamptz NOT NULL,
+    sessions integer NOT NULL CHECK (sessions > 0),
+    session_ids bytea STORAGE EXTERNAL NOT NULL,
+    began bytea STORAGE EXTERNAL NOT NULL,
+    PRIMARY KEY (site_id, date)
+);
+CREATE TABLE daily_steps (
+    site_id text NOT NULL,
+    date date NOT NULL,
+    event_type_id smallint NOT NULL,
+    events integer NOT NULL CHECK (events > 0),
+    walks bytea STORAGE EXTERNAL NOT NULL,
+    after_ms bytea STORAGE EXTERNAL NOT NULL,
+    after_us bytea STORAGE EXTERNAL NOT NULL,
+    PRIMARY KEY (site_id, event_type_id, date)
+);
+
 -- What sessions were within one day; one that crosses midnight is a session of both. length_ms: from the first to the last
 -- event in the day; length_ms_histogram: of it, as in schema/histogram.py. A bounce is a session with one page view and
 -- nothing else that its visitor did: impression, results_view, scroll_depth, trip_dwell, session_start, session.started and
