@@ -22,7 +22,8 @@ from schema.sql import load
 
 _SQL = load("funnels")
 _ARRAY_HEAD = 20  # bytes, as array_send writes them; then each element with its length
-_ID, _SENT_ID = np.dtype([("high", ">u8"), ("low", ">u8")]), np.dtype([("length", ">i4"), ("high", ">u8"), ("low", ">u8")])
+_ID = np.dtype([("high", ">u8"), ("low", ">u8")])
+_SENT_ID = np.dtype([("length", ">i4"), *_ID.descr])
 _SENT_USER = np.dtype([("length", ">i4"), ("value", ">i8")])
 _ODD = np.uint64(0x9E3779B97F4A7C15)  # spreads ids of version 7, whose first halves are alike
 

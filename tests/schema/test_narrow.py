@@ -1,4 +1,4 @@
-"""Whole numbers in few bytes: they come back, the same ones are the same bytes, and a few large ones widen no others."""
+"""Whole numbers in few bytes: they come back, the same are the same bytes, and a few large ones widen no others."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What daily_walks and daily_steps say, one number at a time. In: a site. Out: its days' sessions, and how often each had
-an event of a type at a moment.
+"""What daily_walks and daily_steps say, one number at a time. In: a site. Out: its days' sessions, and how often each
+had an event of a type at a moment.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ def numbers(packed: bytes, many: int) -> list[int]:
     found = [int.from_bytes(rest[n * width : (n + 1) * width], "little") for n in range(many)]
     large = iter(range(many * width, len(rest), 8))
     if 0 < width < 8:
-        found = [n if n < 256**width - 1 else int.from_bytes(rest[(at := next(large)) : at + 8], "little") for n in found]
+        found = [
+            n if n < 256**width - 1 else int.from_bytes(rest[(at := next(large)) : at + 8], "little") for n in found
+        ]
     assert next(large, None) is None
     return found
 

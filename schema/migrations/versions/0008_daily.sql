@@ -173,7 +173,8 @@ SELECT site_id, date, trip.* FROM daily_trips AS d CROSS JOIN LATERAL ROWS FROM 
 -- by how many milliseconds each began after the one before it, the first after `starts`. A type's events are in the order
 -- of sessions, then of time: in `walks` by how many places further each one's session is, in after_ms and after_us, which
 -- add up, how long after the one before it it came, a session's first after that session began. Numbers are packed as in
--- schema/narrow.py. No user is here: sessions say whose they are, also after a merge.
+-- schema/narrow.py; of these only `walks` leaves anything to squeeze out. No user is here: sessions say whose they are, also
+-- after a merge.
 CREATE TABLE daily_walks (
     site_id text NOT NULL,
     date date NOT NULL,
@@ -188,7 +189,7 @@ CREATE TABLE daily_steps (
     date date NOT NULL,
     event_type_id smallint NOT NULL,
     events integer NOT NULL CHECK (events > 0),
-    walks bytea STORAGE EXTERNAL NOT NULL,
+    walks bytea NOT NULL,
     after_ms bytea STORAGE EXTERNAL NOT NULL,
     after_us bytea STORAGE EXTERNAL NOT NULL,
     PRIMARY KEY (site_id, event_type_id, date)
