@@ -21,10 +21,7 @@ from schema.spans import Span
 from schema.sql import load
 
 _SQL = load("funnels")
-_ARRAY_HEAD = 20  # bytes, as array_send writes them; then each element with its length
 _ID = np.dtype([("high", ">u8"), ("low", ">u8")])
-_SENT_ID = np.dtype([("length", ">i4"), *_ID.descr])
-_SENT_USER = np.dtype([("length", ">i4"), ("value", ">i8")])
 _ODD = np.uint64(0x9E3779B97F4A7C15)  # spreads ids of version 7, whose first halves are alike
 
 
@@ -105,18 +102,19 @@ def _sent(rows: Sequence[tuple[bytes | None, bytes | None]]) -> tuple[NDArray[np
     ((sessions, users),) = rows
     if sessions is None or users is None:
         return np.empty(0, np.uint64), np.empty(0, np.int64)
-    ids = np.frombuffer(sessions, _SENT_ID, offset=_ARRAY_HEAD)
-    return _hashed(ids), np.frombuffer(users, _SENT_USER, offset=_ARRAY_HEAD)["value"].astype(np.int64)
+    return _hashed(np.frombuffer(sessions, _ID)), np.frombuffer(users, ">i8").astype(np.int64)
 
 
 def _looked_up(wanted: NDArray[np.uint64], known: NDArray[np.uint64], users: Integers) -> Integers:
     """The users of those that are known, -1 for others."""
     if not len(known):
         return np.full(len(wanted), -1)
-    order = np.argsort(known)
-    known, users = known[order], users[order]
+    order, in_order = np.argsort(known), np.argsort(wanted)  # in order, looking up takes an eighth of the time
+    known, users, wanted = known[order], users[order], wanted[in_order]
     at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    return np.where(known[at] == wanted, users[at], -1)
+    found = np.empty(len(wanted), np.int64)
+    found[in_order] = np.where(known[at] == wanted, users[at], -1)
+    return found
 
 
 def _hashed(ids: NDArray[Any]) -> NDArray[np.uint64]:

@@ -87,7 +87,7 @@ DAILY = (
             "trips",
         ),
     ),
-    Daily("daily_walks", "walks", (), ("session_ids", "began", "sessions", "starts")),
+    Daily("daily_walks", "walks", (), ("session_ids", "began", "starts", "sessions")),
     Daily("daily_steps", "steps", ("event_type_id",), ("walks", "after_ms", "after_us", "events")),
     Daily(
         "daily_sessions",

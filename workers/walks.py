@@ -1,4 +1,4 @@
-"""A day's events as funnels follow them. In: whose events of each type were when, as Postgres sends arrays. Out: the
+"""A day's events as funnels follow them. In: whose events of each type were when, as Postgres sends them. Out: the
 columns of daily_walks and daily_steps.
 
 Exact to the microsecond, and the same bytes whatever the order in which events are stored.
@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 
 from schema.narrow import Integers, pack
 
-_ARRAY_HEAD = 20  # bytes, as array_send writes them; then each element with its length
-_UUID = np.dtype([("length", ">i4"), ("high", ">u8"), ("low", ">u8")])
-_MOMENT = np.dtype([("length", ">i4"), ("value", ">i8")])
+_UUID = np.dtype([("high", ">u8"), ("low", ">u8")])
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MS = 1000  # microseconds
 
@@ -40,9 +38,9 @@ def of_day(rows: Sequence[tuple[int, int, bytes, bytes]], starts: datetime) -> W
     if not rows:
         return Walked(0, b"", b"", [], [], [], [], [])
     of_type = np.concatenate([np.full(row[1], row[0]) for row in rows])
-    ids = np.concatenate([np.frombuffer(row[2], _UUID, offset=_ARRAY_HEAD) for row in rows])
-    moments = np.concatenate([np.frombuffer(row[3], _MOMENT, offset=_ARRAY_HEAD)["value"] for row in rows])
-    at = moments.astype(np.int64) - (starts - _EPOCH) // timedelta(microseconds=1)
+    ids = np.frombuffer(b"".join(row[2] for row in rows), _UUID)
+    moments = np.frombuffer(b"".join(row[3] for row in rows), ">i8").astype(np.int64)
+    at = moments - (starts - _EPOCH) // timedelta(microseconds=1)
     places, first_events, began = _sessions(ids["high"].astype(np.uint64), ids["low"].astype(np.uint64), at)
     after = at - began[places] * _MS
     order = np.lexsort((after, places, of_type))
@@ -50,7 +48,7 @@ def of_day(rows: Sequence[tuple[int, int, bytes, bytes]], starts: datetime) -> W
     steps = [_step(places[one], after[one]) for one in np.split(order, ends[:-1])]
     return Walked(
         sessions=len(first_events),
-        session_ids=ids[["high", "low"]][first_events].astype([("high", ">u8"), ("low", ">u8")]).tobytes(),
+        session_ids=ids[first_events].tobytes(),
         began=pack(np.diff(began, prepend=0)),
         types=[row[0] for row in rows],
         events=[row[1] for row in rows],

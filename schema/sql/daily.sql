@@ -127,9 +127,9 @@ SELECT count(*)::integer AS trips,
 FROM summed AS s CROSS JOIN most HAVING count(*) > 0
 
 -- name: walked
--- The day's events as a funnel needs them, a row a type: whose and when, two arrays in Postgres' binary form, in one order.
-SELECT event_type_id, count(*)::integer AS events, array_send(array_agg(session_id)) AS sessions,
-    array_send(array_agg(occurred_at)) AS moments
+-- The day's events as a funnel needs them, a row a type: whose and when, each 16 or 8 bytes after the other, in one order.
+SELECT event_type_id, count(*)::integer AS events, string_agg(uuid_send(session_id), ''::bytea) AS sessions,
+    string_agg(timestamptz_send(occurred_at), ''::bytea) AS moments
 FROM day_events GROUP BY event_type_id ORDER BY event_type_id
 
 -- name: walks

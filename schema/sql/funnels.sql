@@ -21,14 +21,15 @@ WHERE site_id = %(site_id)s AND event_type_id = ANY(%(types)s::smallint[]) AND d
 ORDER BY event_type_id, date
 
 -- name: users
--- Whose the sessions are that began in these days: two arrays in Postgres' binary form, in one order.
-SELECT array_send(array_agg(session_id)) AS sessions, array_send(array_agg(user_id)) AS users
+-- Whose the sessions are that began in these days: ids and numbers, each 16 or 8 bytes after the other, in one order. As
+-- arrays they took twice as long.
+SELECT string_agg(uuid_send(session_id), ''::bytea) AS sessions, string_agg(int8send(user_id), ''::bytea) AS users
 FROM sessions
 WHERE site_id = %(site_id)s AND started_at >= %(starts)s AND started_at < %(ends)s AND user_id IS NOT NULL
 
 -- name: users_of_others
 -- The same of some sessions. LATERAL with OFFSET 0 asks the index for each.
-SELECT array_send(array_agg(session_id)) AS sessions, array_send(array_agg(user_id)) AS users
+SELECT string_agg(uuid_send(session_id), ''::bytea) AS sessions, string_agg(int8send(user_id), ''::bytea) AS users
 FROM unnest(%(sessions)s::uuid[]) AS s (wanted)
 CROSS JOIN LATERAL (
     SELECT session_id, user_id FROM sessions
