@@ -40,6 +40,7 @@ COMMANDS = re.compile(r"tripstream/(cli|\w+_commands)\.py")  # import what they 
 LAZY_IMPORTS = {
     "tripstream/app.py workers": "RQ comes with it, and web processes that are never asked to drain do without",
     "workers/clock.py workers": "rollups bring numpy, and the clock's own process never rolls up",
+    "workers/daily.py workers": "it brings numpy, and a worker imports rollups long before it has any to do",
     "workers/jobs.py workers": "the clock imports the chores' modules, which a drain never needs",
     "workers/queue.py workers": "jobs import the queue, to ask for their successor",
 }
