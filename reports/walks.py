@@ -124,8 +124,9 @@ def _hashed(ids: NDArray[Any]) -> NDArray[np.uint64]:
 
 def _numbered(keys: NDArray[Any]) -> Integers:
     """The same number for the same key: its first place, so that who is sorted already stays nearly so."""
-    order = np.argsort(keys, kind="stable")
-    first = np.concatenate(([True], np.diff(keys[order]) != 0)) if len(keys) else np.empty(0, bool)
     numbers = np.empty(len(keys), np.int64)
-    numbers[order] = order[first][np.cumsum(first) - 1]
+    if len(keys):
+        order = np.argsort(keys)
+        firsts = np.flatnonzero(np.concatenate(([True], np.diff(keys[order]) != 0)))
+        numbers[order] = np.repeat(np.minimum.reduceat(order, firsts), np.diff(firsts, append=len(keys)))
     return numbers
