@@ -60,7 +60,7 @@ def visitors(connection: Connection, span: Span, types: Types = None) -> Visitor
         found = [one for _, one in connection.execute(_SQL["visitors"], span.bounds, binary=True)]
     else:
         rows = connection.execute(_SQL["days_of_types"], {**span.bounds, "types": types}, binary=True)
-        found = [row[5] for row in rows]
+        found = [row[4] for row in rows]
     return Visitors(**span.head, **dict(estimate(found)), types=types)
 
 
@@ -69,13 +69,13 @@ def by_type(connection: Connection, span: Span, types: Types = None) -> TypesTot
     refuse_unknown(connection, types)
     found: defaultdict[str, list[Any]] = defaultdict(list)
     for row in connection.execute(_SQL["days_of_types"], {**span.bounds, "types": types}, binary=True).fetchall():
-        found[row[2]].append(row)
+        found[row[1]].append(row)
     rows = [
         TypeTotals(
             type=name,
-            events=sum(row[3] for row in days),
-            sessions=sum(row[4] for row in days),
-            visitors=about([row[5] for row in days]),
+            events=sum(row[2] for row in days),
+            sessions=sum(row[3] for row in days),
+            visitors=about([row[4] for row in days]),
         )
         for name, days in found.items()
     ]

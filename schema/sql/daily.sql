@@ -84,15 +84,15 @@ FROM (SELECT owner_code, share_code, session_id, sum(views) AS views, sum(clicks
 GROUP BY owner_code, share_code
 
 -- name: click_targets
--- Every click, by what was clicked.
+-- Every click, by what was clicked; in the key's order, so that a month is read in a tenth of the pages.
 SELECT owner_code, share_code, coalesce(click_target, '') AS click_target, coalesce(click_category, '') AS click_category,
     count(*) AS click_count
-FROM day_events WHERE is_click GROUP BY 1, 2, 3, 4
+FROM day_events WHERE is_click GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
 
 -- name: page_stats
--- Every page view, by the kind of page.
+-- Every page view, by the kind of page, in the key's order.
 SELECT owner_code, share_code, coalesce(page_type, '') AS page_type, count(*) AS view_count
-FROM day_events WHERE is_view GROUP BY 1, 2, 3
+FROM day_events WHERE is_view GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 
 -- name: trips
 -- What happened to each trip; the same events as trip_interactions. Packed, in the order of ids; no row of no trips.

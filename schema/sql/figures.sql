@@ -24,26 +24,26 @@ WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s ORDER BY date
 
 -- name: days
 -- Every day on which there was something, all types together (type null).
-SELECT date, NULL AS at, NULL AS event_type, events, sessions, visitors
+SELECT date, NULL AS event_type, events, sessions, visitors
 FROM daily_stats JOIN daily_sessions USING (site_id, date)
 WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
 
 -- name: days_of_types
 -- Every day of some types, or of each (null).
-SELECT date, NULL AS at, event_type, events, sessions, visitors
+SELECT date, event_type, events, sessions, visitors
 FROM daily_events JOIN event_types USING (event_type_id)
 WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
   AND (%(types)s::text[] IS NULL OR event_type = ANY (%(types)s::text[]))
 
 -- name: hours
 -- Every hour of all types together: what sessions they were in is not counted.
-SELECT NULL AS date, hour AS at, NULL AS event_type, events, NULL AS sessions, unique_users AS visitors
+SELECT hour AS at, NULL AS event_type, events, NULL AS sessions, unique_users AS visitors
 FROM hourly_stats
 WHERE site_id = %(site_id)s AND hour >= date_trunc('hour', %(starts)s, 'UTC') AND hour < %(ends)s
 
 -- name: hours_of_types
 -- Every hour of some types.
-SELECT NULL AS date, hour AS at, event_type, events, sessions, visitors
+SELECT hour AS at, event_type, events, sessions, visitors
 FROM rollup_hourly JOIN event_types USING (event_type_id)
 WHERE site_id = %(site_id)s AND hour >= date_trunc('hour', %(starts)s, 'UTC') AND hour < %(ends)s
   AND event_type = ANY (%(types)s::text[])

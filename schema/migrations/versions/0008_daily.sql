@@ -149,9 +149,9 @@ CREATE TABLE daily_trips (
     PRIMARY KEY (site_id, date)
 );
 
--- One of many numbers from 0 on, big-endian, in as many bytes as `most`, the largest of them, needs: 1, 2, 4 or 8.
+-- One of many numbers from 0 on, big-endian, in as many bytes as `most`, the largest of them, needs: 0, 1, 2, 4 or 8.
 CREATE FUNCTION packed(number bigint, most bigint) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN substr(int8send(number), CASE WHEN most < 256 THEN 8 WHEN most < 65536 THEN 7 WHEN most < 4294967296 THEN 5 ELSE 1 END);
+    RETURN substr(int8send(number), CASE WHEN most = 0 THEN 9 WHEN most < 256 THEN 8 WHEN most < 65536 THEN 7 WHEN most < 4294967296 THEN 5 ELSE 1 END);
 
 -- So many numbers that were packed one after the other.
 CREATE FUNCTION unpacked(numbers bytea, many integer) RETURNS SETOF bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
