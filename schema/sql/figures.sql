@@ -29,11 +29,25 @@ FROM daily_stats JOIN daily_sessions USING (site_id, date)
 WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
 
 -- name: days_of_types
--- Every day of some types, or of each (null).
+-- Every day of some types.
 SELECT date, event_type, events, sessions, visitors
 FROM daily_events JOIN event_types USING (event_type_id)
-WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
-  AND (%(types)s::text[] IS NULL OR event_type = ANY (%(types)s::text[]))
+WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s AND event_type = ANY (%(types)s::text[])
+
+-- name: spans_of_types
+-- Some types, or each (null), in rows that make up a span: whole weeks, from `monday` up to `past`, and the days around
+-- them, which are a third of what the span's days are. A week is replaced together with its days.
+SELECT event_type, events, sessions, visitors
+FROM (SELECT event_type_id, events, sessions, visitors FROM weekly_events
+      WHERE site_id = %(site_id)s AND date >= %(monday)s AND date < %(past)s
+      UNION ALL
+      SELECT event_type_id, events, sessions, visitors FROM daily_events
+      WHERE site_id = %(site_id)s AND date >= %(start)s AND date < %(monday)s
+      UNION ALL
+      SELECT event_type_id, events, sessions, visitors FROM daily_events
+      WHERE site_id = %(site_id)s AND date >= %(past)s AND date <= %(end)s) AS part
+JOIN event_types USING (event_type_id)
+WHERE %(types)s::text[] IS NULL OR event_type = ANY (%(types)s::text[])
 
 -- name: hours
 -- Every hour of all types together: what sessions they were in is not counted.
