@@ -83,9 +83,12 @@ def _days(connection: Connection, span: Span, query: SeriesQuery) -> list[Fields
 
 
 def _hours(connection: Connection, span: Span, query: SeriesQuery) -> list[Fields]:
-    """Of all types together, sessions are not told apart and visitors are counted already."""
-    found = {(at, kind): figures for at, kind, *figures in _read(connection, span, query, "hours", "hours_of_types")}
-    nothing = (0, 0 if query.type else None, None)
+    """Of all types together, sessions are not told apart. Visitors are counted already, or come as a sketch."""
+    found = {
+        (at, kind): (events, sessions, few if sketch is None else visitors.about([sketch]))
+        for at, kind, events, sessions, few, sketch in _read(connection, span, query, "hours", "hours_of_types")
+    }
+    nothing = (0, 0 if query.type else None, 0)
     return [
         _point(bucket, kind, *found.get((bucket[1], kind), nothing))
         for bucket in connection.execute(_SQL["hours_between"], span.bounds, binary=True).fetchall()
@@ -98,7 +101,7 @@ def _kinds(query: SeriesQuery) -> Sequence[str | None]:
 
 
 def _read(connection: Connection, span: Span, query: SeriesQuery, of_all: str, of_types: str) -> list[tuple[Any, ...]]:
-    """Day or hour, type, events, sessions, and visitors as a sketch or their number."""
+    """Day or hour, type, events, sessions, visitors."""
     asked = {**span.bounds, "types": query.type}
     return connection.execute(_SQL[of_types if query.type else of_all], asked, binary=True).fetchall()
 
@@ -108,16 +111,8 @@ def _together(days: Sequence[tuple[int, int, bytes]]) -> tuple[int, int, int]:
     return sum(events), sum(sessions), visitors.about(seen)
 
 
-def _point(bucket: Bucket, kind: str | None, events: int, sessions: int | None, seen: int | bytes | None) -> Fields:
+def _point(bucket: Bucket, kind: str | None, events: int, sessions: int | None, seen: int) -> Fields:
     """A Point's fields."""
     day, at, hour = bucket
-    count = visitors.about([seen]) if isinstance(seen, bytes) else seen or 0
-    return {
-        "date": day,
-        "hour": hour,
-        "at": at,
-        "type": kind,
-        "events": events,
-        "sessions": sessions,
-        "visitors": count,
-    }
+    of = {"date": day, "hour": hour, "at": at, "type": kind}
+    return of | {"events": events, "sessions": sessions, "visitors": seen}
