@@ -7,6 +7,7 @@ is shared in each.
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import time
@@ -70,9 +71,9 @@ def _memory(pid: int) -> tuple[str, int, int]:
 
 
 def program(pid: int) -> str:
-    """What a process is: one of ours by its command."""
-    argv = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    words = [word.decode(errors="replace") for word in argv if word]
+    """What a process is: one of ours by its command, or by what `tripstream up` calls it, without its number."""
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").replace("\0", " ").split()
     if "tripstream" in words:
-        return " ".join(word for word in words[words.index("tripstream") + 1 :] if not word.startswith("-")) or "up"
-    return Path(words[0].split(":")[0]).name if words else "?"
+        named = " ".join(word for word in words[words.index("tripstream") + 1 :] if not word.startswith("-"))
+        return re.sub(r"[-.]\d+$", "", named) or "up"
+    return Path(words[0].rstrip(":")).name if words else "?"

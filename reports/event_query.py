@@ -145,22 +145,19 @@ def page(connection: Connection, span: Span, query: EventQuery, *, as_text: bool
     """The page asked for. `as_text`: what has a shape of its own as JSON, for a cell. Raises InvalidRequest."""
     span = _meant(connection, span, query)
     after = _place(query.after)
+    types, categories = _types(connection, query.type)
     asked = span.bounds | _whose(connection, span.site_id, query)._asdict() | {
-        "types": _types(connection, query.type), "user_id": query.user_id, "session": query.session,
+        "types": types, "categories": categories, "user_id": query.user_id, "session": query.session,
         "visitor": query.visitor, "bots": query.bots, "after_at": after and after.at,
         "after_id": after and after.event_id, "most": query.limit + 1,
     } | _conditions(query.metadata)  # fmt: skip
     with narrowed(), connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(_SQL["page"], asked, prepare=False).fetchall()
-    found = [StoredEvent(**(_flat(row) if as_text else row)) for row in rows[: query.limit]]
+    found = [_flat(row) if as_text else row for row in rows[: query.limit]]
     more = len(rows) > query.limit
-    return Events(
-        **span.head,
-        since=span.starts,
-        until=span.ends,
-        events=found,
-        next=str(Place(found[-1].occurred_at, found[-1].event_id)) if more else None,
-    )
+    following = str(Place(found[-1]["occurred_at"], found[-1]["event_id"])) if more else None
+    head = {**span.head, "since": span.starts, "until": span.ends}
+    return Events.model_validate({**head, "events": found, "next": following})
 
 
 def _meant(connection: Connection, span: Span, query: EventQuery) -> Span:
@@ -194,15 +191,16 @@ def _whose(connection: Connection, site_id: str, query: EventQuery) -> Whose:
     return Whose(users=users, sessions=_column(connection, "sessions_of", known))
 
 
-def _types(connection: Connection, said: str | None) -> list[int] | None:
-    """Their numbers. Raises InvalidRequest."""
+def _types(connection: Connection, said: str | None) -> tuple[list[int] | None, list[str] | None]:
+    """Their numbers, and in which categories they are. Raises InvalidRequest."""
     if said is None:
-        return None
+        return None, None
     names = sorted({name.strip() for name in said.split(",")})
-    known: dict[str, int] = dict(connection.execute(_SQL["types"], {"names": names}).fetchall())
+    found = connection.execute(_SQL["types"], {"names": names}).fetchall()
+    known = {name for name, _, _ in found}
     if missing := [name for name in names if name not in known]:
         raise InvalidRequest(fields=[("type", f"there is no event type {', '.join(missing) or 'without a name'}")])
-    return list(known.values())
+    return [number for _, number, _ in found], sorted({category for _, _, category in found})
 
 
 def _conditions(said: Sequence[str]) -> dict[str, Any]:

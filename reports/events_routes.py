@@ -1,7 +1,7 @@
 """`GET /api/stats/funnel`, `/retention` and `/events`: what has to follow single visitors. In: a read key, or this
-machine itself, and what is asked. Out: JSON in camelCase or CSV, as of now; 304, 401, 403, 422 naming the parameter
-that is wrong or what to narrow, 503 while too many ask: they have half of the connections and no more, so that eight of
-them do not hold up whoever looks at a page of figures.
+machine itself, and what is asked. Out: JSON in camelCase or CSV, of funnels as of the last rollup, otherwise as of now;
+304, 401, 403, 422 naming the parameter that is wrong or what to narrow, 503 while too many ask: they have half of the
+connections and no more, so that eight of them do not hold up whoever looks at a page of figures.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def add_events_routes(app: FastAPI, settings: Settings, clock: Clock = now) -> N
     @app.get("/api/stats/funnel", response_model=Funnel, responses=DOCUMENTED, dependencies=in_turn,
              summary="How many went through ordered steps (read key)")  # fmt: skip
     def of_funnel(request: Request, query: Annotated[FunnelQuery, Query()]) -> Response:
-        with stored(request, query) as (connection, span):
+        with asked(request, settings, query, clock(), statement_seconds_max=SECONDS_MAX) as (connection, span):
             return reply(request, funnel(connection, span, query), query.format, "funnel")
 
     @app.get("/api/stats/retention", response_model=Retention, responses=DOCUMENTED, dependencies=in_turn,

@@ -1,7 +1,8 @@
 """Funnels: how many went through ordered steps within a window. In: steps, and a span of days. Out: an answer; 422 that
 says what to narrow, 503 where others count already.
 
-Read from events as they are stored, so that it is as of now. Steps have to lie in the span, all of them.
+Read from what each day keeps of its events, as of the last rollup, also where the events are gone. Steps have to lie in
+the span, all of them.
 """
 
 from __future__ import annotations
@@ -11,12 +12,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-import numpy as np
 from pydantic import BeforeValidator, Field
 
-from reports import chains
+from reports import chains, walks
 from reports.chains import Hits, Reached
 from reports.sessions import ratio
 from reports.stored import SECONDS_MAX, narrowed
@@ -29,9 +29,7 @@ from schema.sql import load
 STEPS_MAX, HITS_MAX, DAYS_MAX = 10, 4_000_000, 400
 _AT_ONCE = threading.BoundedSemaphore(2)  # each may hold 100 MB
 _SQL = load("funnels")
-_BY = {"session": _SQL["by_session"], "user": _SQL["by_user"]}
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_ARRAY_HEAD, _ELEMENT = 20, np.dtype([("length", ">i4"), ("value", ">i8")])  # as array_send writes int8 and timestamptz
 
 
 def _window(said: object) -> object:
@@ -91,7 +89,7 @@ class Funnel(SpanAnswer):
 
 
 def funnel(connection: Connection, span: Span, query: FunnelQuery) -> Funnel:
-    """The answer, as of now. Raises InvalidRequest, Busy."""
+    """The answer. Raises InvalidRequest, Busy."""
     if span.days > DAYS_MAX:
         raise InvalidRequest(fields=[("days", f"a funnel is of at most {DAYS_MAX} days: narrow the span")])
     names = query.steps.split(",")
@@ -136,24 +134,12 @@ def _comes_twice(steps: Sequence[Sequence[int]]) -> bool:
 
 def _hits(connection: Connection, span: Span, steps: Sequence[Sequence[int]], by: str) -> list[Hits]:
     """Each step's events. Raises InvalidRequest where they are too many to hold."""
-    found: dict[tuple[int, ...], Hits] = {}
-    room = HITS_MAX
-    for types in map(tuple, steps):
-        if types not in found:
-            asked = span.bounds | {"types": list(types), "most": room + 1}
-            (row,) = connection.execute(_BY[by], asked, binary=True, prepare=False).fetchall()
-            found[types] = Hits(_integers(row[0]), _integers(row[1]))
-            room -= len(found[types].people)
-        if room < 0:
-            why = f"more than {HITS_MAX:,} events of these types: ask for fewer days, or leave out the commonest step"
-            raise InvalidRequest(fields=[("days", why)])
-    return [found[tuple(types)] for types in steps]
-
-
-def _integers(sent: bytes | None) -> Any:
-    if sent is None:
-        return np.empty(0, np.int64)
-    return np.frombuffer(sent, _ELEMENT, offset=_ARRAY_HEAD)["value"].astype(np.int64)
+    types = sorted({one for step in steps for one in step})
+    if walks.many(connection, span, types) > HITS_MAX:
+        why = f"more than {HITS_MAX:,} events of these types: ask for fewer days, or leave out the commonest step"
+        raise InvalidRequest(fields=[("days", why)])
+    found = walks.hits(connection, span, types, by)
+    return [walks.together([found[one] for one in step]) for step in steps]
 
 
 def _step(n: int, names: Sequence[str], found: Sequence[Reached]) -> Step:

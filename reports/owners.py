@@ -66,11 +66,11 @@ class Groups(Listed):
 def owners(connection: Connection, span: Span, query: OwnersQuery) -> Owners:
     """The owner codes asked for."""
     head, found = listing.page(connection, "figures", "owners", span, query, sort=query.sort, owner=query.owner)
-    return Owners(**head, sort=query.sort, rows=[Owner(**row) for row in found])
+    return Owners.model_validate({**head, "sort": query.sort, "rows": found})
 
 
 def groups(connection: Connection, span: Span, query: GroupsQuery) -> Groups:
     """The pairs asked for."""
     asked = {"sort": query.sort, "owner": query.owner, "share": query.share}
     head, found = listing.page(connection, "figures", "groups", span, query, **asked)
-    return Groups(**head, sort=query.sort, rows=[Group(**row) for row in found])
+    return Groups.model_validate({**head, "sort": query.sort, "rows": found})

@@ -84,4 +84,4 @@ def top(connection: Connection, span: Span, query: TopQuery) -> Top:
             raise InvalidRequest(fields=[(name, f"only {', '.join(OWNED)} are told apart by {name}")])
     asked = {"by": query.by, "sort": sort, "owner": query.owner, "share": query.share}
     head, found = listing.page(connection, "top", board.query, span, query, **asked)
-    return Top(**head, by=query.by, sort=sort, rows=[Value(**row) for row in found])
+    return Top.model_validate({**head, "by": query.by, "sort": sort, "rows": found})

@@ -19,6 +19,7 @@ from schema.spans import Span
 from schema.sql import load
 
 _SQL = load("figures")
+Fields = dict[str, Any]
 
 Sort = Literal[
     "impressions", "clicks", "ctr", "saves", "saveRate", "contacts", "contactRate", "bookingStarts", "dwell"
@@ -98,7 +99,8 @@ def trips(connection: Connection, span: Span, query: TripsQuery) -> Trips:
     told = {row[0]: row[1:] for row in connection.execute(_SQL["titles"], {"trip_ids": ids}).fetchall()}
     figures = map(Sums, *(figure.tolist() for figure in sums))
     rows = [_trip(one, of, *told.get(one, (None, None, None))) for one, of in zip(ids, figures, strict=True)]
-    return Trips(**span.head, total=total, offset=query.offset, sort=query.sort, rows=rows)
+    head = {**span.head, "total": total, "offset": query.offset, "sort": query.sort}
+    return Trips.model_validate({**head, "rows": rows})
 
 
 def of_one(connection: Connection, span: Span, trip_id: int) -> Trip:
@@ -106,7 +108,8 @@ def of_one(connection: Connection, span: Span, trip_id: int) -> Trip:
     days = connection.execute(_SQL["trips"], span.bounds, binary=True).fetchall()
     sums = packed.of_some(days, np.array([trip_id]), [*_PLACES.values()])
     told = connection.execute(_SQL["titles"], {"trip_ids": [trip_id]}).fetchone()
-    return _trip(trip_id, Sums(*(int(figure[0]) for figure in sums)), *(told[1:] if told else (None, None, None)))
+    figures = Sums(*(int(figure[0]) for figure in sums))
+    return Trip.model_validate(_trip(trip_id, figures, *(told[1:] if told else (None, None, None))))
 
 
 def of_all(connection: Connection, span: Span) -> Sums:
@@ -133,20 +136,15 @@ def _over(part: Any, whole: Any) -> Any:
     return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole != 0)
 
 
-def _trip(trip_id: int, sums: Sums, title_en: str | None, title_he: str | None, starts_on: date | None) -> Trip:
-    return Trip(
-        trip_id=trip_id,
-        title_en=title_en,
-        title_he=title_he,
-        starts_on=starts_on,
-        impressions=sums.impressions,
-        clicks=sums.clicks,
-        ctr=ratio(sums.clicks, sums.impressions),
-        saves=sums.saves,
-        save_rate=ratio(sums.saves, sums.clicks),
-        whatsapp_contacts=sums.whatsapp_contacts,
-        phone_contacts=sums.phone_contacts,
-        contact_rate=ratio(sums.whatsapp_contacts + sums.phone_contacts, sums.clicks),
-        booking_starts=sums.booking_starts,
-        dwell=ratio(sums.dwell_ms / 1000, sums.dwells),
-    )
+def _trip(trip_id: int, sums: Sums, title_en: str | None, title_he: str | None, starts_on: date | None) -> Fields:
+    """A Trip's fields."""
+    return sums._asdict() | {
+        "trip_id": trip_id,
+        "title_en": title_en,
+        "title_he": title_he,
+        "starts_on": starts_on,
+        "ctr": ratio(sums.clicks, sums.impressions),
+        "save_rate": ratio(sums.saves, sums.clicks),
+        "contact_rate": ratio(sums.whatsapp_contacts + sums.phone_contacts, sums.clicks),
+        "dwell": ratio(sums.dwell_ms / 1000, sums.dwells),
+    }

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from reports.intervals import weeks_in
 from reports.listing import Types
 from schema import sketch
 from schema.answers import Figures, SpanAnswer
@@ -59,8 +60,7 @@ def visitors(connection: Connection, span: Span, types: Types = None) -> Visitor
     if types is None:
         found = [one for _, one in connection.execute(_SQL["visitors"], span.bounds, binary=True)]
     else:
-        rows = connection.execute(_SQL["days_of_types"], {**span.bounds, "types": types}, binary=True)
-        found = [row[5] for row in rows]
+        found = [seen for *_, seen in _parts(connection, span, types)]
     return Visitors(**span.head, **dict(estimate(found)), types=types)
 
 
@@ -68,18 +68,19 @@ def by_type(connection: Connection, span: Span, types: Types = None) -> TypesTot
     """One row a type."""
     refuse_unknown(connection, types)
     found: defaultdict[str, list[Any]] = defaultdict(list)
-    for row in connection.execute(_SQL["days_of_types"], {**span.bounds, "types": types}, binary=True).fetchall():
-        found[row[2]].append(row)
-    rows = [
-        TypeTotals(
-            type=name,
-            events=sum(row[3] for row in days),
-            sessions=sum(row[4] for row in days),
-            visitors=about([row[5] for row in days]),
-        )
-        for name, days in found.items()
-    ]
+    for name, *figures in _parts(connection, span, types):
+        found[name].append(figures)
+    rows = []
+    for name, parts in found.items():
+        events, sessions, seen = zip(*parts, strict=True)
+        rows.append(TypeTotals(type=name, events=sum(events), sessions=sum(sessions), visitors=about(seen)))
     return TypesTotals(**span.head, rows=sorted(rows, key=lambda row: (-row.events, row.type)))
+
+
+def _parts(connection: Connection, span: Span, types: Types) -> list[tuple[Any, ...]]:
+    """Type, events, sessions and sketch of parts of the span."""
+    asked = {**span.bounds, **weeks_in(span), "types": types}
+    return connection.execute(_SQL["spans_of_types"], asked, binary=True).fetchall()
 
 
 def about(sketches: Sequence[bytes]) -> int:

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
 
 
 def die_with_parent(signal_number: int, niceness: int = 0) -> Callable[[], object]:

@@ -6,6 +6,8 @@ each told in one line on stderr.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import typer
@@ -33,9 +35,13 @@ from tripstream import (
 
 
 class _CommandLine(typer.Typer):
+    @cache  # noqa: B019 there is one, for as long as we live
+    def commands(self) -> Callable[..., Any]:
+        return typer.main.get_command(self)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            return super().__call__(*args, **kwargs)
+            return self.commands()(*args, **kwargs)
         except Exception as error:
             if not (line := _in_one_line(error)):
                 raise

@@ -12,30 +12,18 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from schema.errors import TripstreamError
-from tripstream.children import Undertaker, die_with_parent
+from tripstream.children import Undertaker
 from tripstream.embedded import Server
+from tripstream.nursery import Nursery, NurseryGone
+from tripstream.starting import App, Process, start
 
 LINE_BYTES_MAX = 1 << 20
 SYSTEM = "tripstream"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@dataclass(frozen=True)
-class App:
-    """One app process. With `ready` its layer waits until that holds; ending before then fails the start.
-
-    It alone inherits the open descriptors of `inherits`, under the same numbers, each time it is started.
-    """
-
-    name: str
-    argv: Sequence[str]
-    ready: Callable[[], Awaitable[bool]] | None = None
-    stop_seconds: float = 20.0
-    inherits: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -70,7 +58,7 @@ class _Failures:
 class _Child:
     app: App
     is_up: bool = False
-    process: asyncio.subprocess.Process | None = None
+    process: Process | None = None
     task: asyncio.Task[None] | None = None
 
     def send(self, number: signal.Signals) -> None:
@@ -89,8 +77,9 @@ class Supervisor:
         layers: Sequence[Sequence[App]],
         environment: Mapping[str, str],
         patience: Patience = Patience(),
+        nursery: Nursery | None = None,
     ) -> None:
-        self.servers, self.layers, self.patience = servers, layers, patience
+        self.servers, self.layers, self.patience, self.nursery = servers, layers, patience, nursery
         self.environment = {**environment, "PYTHONUNBUFFERED": "1"}
         self._children: list[list[_Child]] = []
         self._done = asyncio.Event()
@@ -178,11 +167,7 @@ class Supervisor:
         reading, writing = os.pipe()
         try:
             # The pipe is ours and not asyncio's, whose wait() would, in some versions, wait for a grandchild too.
-            child.process = await asyncio.create_subprocess_exec(
-                *child.app.argv, stdin=asyncio.subprocess.DEVNULL, stdout=writing, stderr=writing,
-                env=self.environment, start_new_session=True, pass_fds=child.app.inherits,
-                preexec_fn=die_with_parent(signal.SIGKILL),
-            )  # fmt: skip
+            child.process = await self._start_process(child.app, writing)
         except BaseException:
             os.close(reading)
             raise
@@ -201,6 +186,14 @@ class Supervisor:
         await asyncio.wait({relay}, timeout=1)
         relay.cancel()
         return code
+
+    async def _start_process(self, app: App, output: int) -> Process:
+        try:
+            return await start(app, self.environment, output, self.nursery)
+        except NurseryGone:  # what it started runs on
+            self.say(SYSTEM, "the process that others are forked from has ended: from now on they share no memory")
+            self.nursery = None
+            return await start(app, self.environment, output, None)
 
     async def _relay(self, name: str, descriptor: int) -> None:
         reader = asyncio.StreamReader()

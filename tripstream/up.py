@@ -20,7 +20,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -32,8 +34,23 @@ from tripstream.children import die_with_parent
 from tripstream.embedded import Server
 from tripstream.embedded_postgres import Postgres
 from tripstream.embedded_valkey import Valkey
+from tripstream.nursery import Nursery
+from tripstream.starting import App
 from tripstream.state import claim, prepare
-from tripstream.supervisor import STOP_SIGNALS, App, Supervisor
+from tripstream.supervisor import STOP_SIGNALS, Supervisor
+
+_PRELOADED = (
+    "tripstream.cli",
+    "tripstream.app",
+    "tripstream.serve",
+    "workers.agents",
+    "workers.jobs",
+    "workers.clock",
+    "workers.rollup",
+    "workers.mover",
+    "recommender.building",
+    "datasketches",
+)
 
 
 def up(settings: Settings) -> int:
@@ -52,7 +69,8 @@ def up(settings: Settings) -> int:
         loaded = _migrate(settings, settings.demo_occurrences if is_ours else 0)
         running.announce(settings)
         stack.callback(running.withdraw, settings)
-        supervisor = Supervisor(servers, layers(settings, listener), environment(settings))
+        nursery = stack.enter_context(Nursery()) if Nursery.is_possible() else None
+        supervisor = Supervisor(servers, layers(settings, listener), environment(settings), nursery=nursery)
         # Closed when stopping begins: what connects after the last web process has ended is refused, and not left to
         # wait for nobody while the servers stop.
         return asyncio.run(supervisor.run(partial(_summary, supervisor, settings, loaded), stopping=listener.close))
@@ -104,20 +122,31 @@ def _start_servers(settings: Settings, stack: ExitStack) -> tuple[list[Server], 
     return servers, settings.model_copy(update=update)
 
 
+def _preload() -> None:
+    """Import what the app processes need, and make what each would make for itself: patterns, the command line."""
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy would start threads, which are not forked; nothing needs them
+    modules: dict[str, Any] = {name: import_module(name) for name in _PRELOADED}
+    modules["workers.agents"].classify("")
+    modules["tripstream.cli"].app.commands()
+
+
 def _migrate(settings: Settings, occurrences: int) -> list[str]:
     """In a process of its own: Alembic and psycopg would hold 35 MB here for as long as everything runs. Returns what
     it says of trips that it loaded."""
-    done = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, "-m", "tripstream", "migrate", f"--demo={occurrences}"],
         env=environment(settings),
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
         preexec_fn=die_with_parent(signal.SIGKILL),
-    )
-    if done.returncode:
-        raise StorageError(done.stderr.strip().split("\n")[-1].removeprefix("tripstream: "))
-    return done.stdout.splitlines()[1:]
+    ) as migration:
+        if Nursery.is_possible():
+            _preload()  # meanwhile, on another core
+        out, error = migration.communicate()
+    if migration.returncode:
+        raise StorageError(error.strip().split("\n")[-1].removeprefix("tripstream: "))
+    return out.splitlines()[1:]
 
 
 def _admin_key(settings: Settings) -> SecretStr:

@@ -6,6 +6,7 @@ Everything happens in the rollup's transaction: a crash leaves the rows as they 
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from psycopg import sql
@@ -86,6 +87,8 @@ DAILY = (
             "trips",
         ),
     ),
+    Daily("daily_walks", "walks", (), ("session_ids", "began", "starts", "sessions")),
+    Daily("daily_steps", "steps", ("event_type_id",), ("walks", "after_ms", "after_us", "events")),
     Daily(
         "daily_sessions",
         "sessions",
@@ -114,9 +117,18 @@ def compute(connection: Connection, day: dict[str, Any]) -> list[dict[str, Any]]
         types.append(figures | {"visitors": sketch.of(seen)})
         visitors.update(seen)
     everyone = {"unique_users": len(visitors), "visitors": sketch.merge(one["visitors"] for one in types)}
+    values = day | everyone | _walked(connection, day["starts"]) | {"edges": list(histogram.EDGES)}
     for one in DAILY:
-        connection.execute(_replacing(one), day | everyone | {"edges": list(histogram.EDGES)})
+        connection.execute(_replacing(one), values)
     return types
+
+
+def _walked(connection: Connection, starts: datetime) -> dict[str, Any]:
+    """What daily_walks and daily_steps say of the day, by the names that their queries have for it."""
+    from workers import walks  # brings numpy: only a rollup that has work pays for it
+
+    rows = connection.execute(_SQL["walked"], binary=True).fetchall()
+    return walks.of_day(rows, starts)._asdict()
 
 
 def _replacing(daily: Daily) -> sql.Composed:

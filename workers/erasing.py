@@ -82,6 +82,7 @@ def erase(connection: Connection, person: Person, secret: str) -> tuple[Person, 
     counts["batches"] = connection.execute(_SQL["forget_verdicts"], values | {"batches": []}).rowcount
     for table, step in _RENAMED:
         counts[table] = connection.execute(_SQL[step], values).rowcount
+    counts["daily_walks"] = connection.execute(load("closed_days")["anonymise_walks"], values).rowcount
     counts["sessions"] = max(counts["sessions"], connection.execute(_SQL["clear_sessions"], values).rowcount)
     steps = [_DRAIN["store_sessions"], _DRAIN["describe_sessions"]]
     connection.execute(_SQL["put_base_sessions"], values)

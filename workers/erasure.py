@@ -46,7 +46,7 @@ _CHORE_SECONDS_MAX = 120  # rollups wait for the same worker: whoever else is to
 _UNCLEAR = "meanwhile this browser was several users: name one of them as user"
 _SAMPLED = (
     *("identities", "identity_changes", "events", "sessions", "base_sessions", "texts", "user_agents", "event_outbox"),
-    *("dead_letters", "recommendation_requests", "site_owners", "tombstones", "erasures"),
+    *("dead_letters", "recommendation_requests", "site_owners", "tombstones", "erasures", "daily_walks"),
 )
 logger = logging.getLogger("tripstream.erasure")
 

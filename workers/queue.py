@@ -81,7 +81,10 @@ class Worker(SimpleWorker):
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """As RQ's; but a worker that waits for work ends when this fails: RQ would try again after 1, 2, 4 … 60 s, say
-        so each time, and hear of no signal meanwhile."""
+        so each time, and hear of no signal meanwhile. So it does when it was asked to before RQ's handlers were there:
+        RQ knows nothing of that, and would wait for work for most of a minute."""
+        if stopping.is_set() and self.get_state() == WorkerStatus.IDLE:
+            raise StopRequested
         try:
             super().heartbeat(timeout, pipeline)
         except RedisError as error:

@@ -24,26 +24,43 @@ WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s ORDER BY date
 
 -- name: days
 -- Every day on which there was something, all types together (type null).
-SELECT date, NULL AS at, NULL AS event_type, events, sessions, visitors
+SELECT date, NULL AS event_type, events, sessions, visitors
 FROM daily_stats JOIN daily_sessions USING (site_id, date)
 WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
 
 -- name: days_of_types
--- Every day of some types, or of each (null).
-SELECT date, NULL AS at, event_type, events, sessions, visitors
+-- Every day of some types.
+SELECT date, event_type, events, sessions, visitors
 FROM daily_events JOIN event_types USING (event_type_id)
-WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
-  AND (%(types)s::text[] IS NULL OR event_type = ANY (%(types)s::text[]))
+WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s AND event_type = ANY (%(types)s::text[])
+
+-- name: spans_of_types
+-- Some types, or each (null), in rows that make up a span: whole weeks, from `monday` up to `past`, and the days around
+-- them, which are a third of what the span's days are. A week is replaced together with its days.
+SELECT event_type, events, sessions, visitors
+FROM (SELECT event_type_id, events, sessions, visitors FROM weekly_events
+      WHERE site_id = %(site_id)s AND date >= %(monday)s AND date < %(past)s
+      UNION ALL
+      SELECT event_type_id, events, sessions, visitors FROM daily_events
+      WHERE site_id = %(site_id)s AND date >= %(start)s AND date < %(monday)s
+      UNION ALL
+      SELECT event_type_id, events, sessions, visitors FROM daily_events
+      WHERE site_id = %(site_id)s AND date >= %(past)s AND date <= %(end)s) AS part
+JOIN event_types USING (event_type_id)
+WHERE %(types)s::text[] IS NULL OR event_type = ANY (%(types)s::text[])
 
 -- name: hours
--- Every hour of all types together: what sessions they were in is not counted.
-SELECT NULL AS date, hour AS at, NULL AS event_type, events, NULL AS sessions, unique_users AS visitors
+-- Every hour of all types together: what sessions they were in is not counted, and how many visitors is.
+SELECT hour AS at, NULL AS event_type, events, NULL AS sessions, unique_users AS few, NULL AS visitors
 FROM hourly_stats
 WHERE site_id = %(site_id)s AND hour >= date_trunc('hour', %(starts)s, 'UTC') AND hour < %(ends)s
 
 -- name: hours_of_types
--- Every hour of some types.
-SELECT NULL AS date, hour AS at, event_type, events, sessions, visitors
+-- Every hour of some types. A sketch of few is a list of them, which need not come along to be counted (schema/sketch.py):
+-- so a month has a tenth of the bytes.
+SELECT hour AS at, event_type, events, sessions,
+    CASE WHEN get_byte(visitors, 0) <> 10 THEN length(visitors) / 4 - get_byte(visitors, 0) END AS few,
+    CASE WHEN get_byte(visitors, 0) = 10 THEN visitors END AS visitors
 FROM rollup_hourly JOIN event_types USING (event_type_id)
 WHERE site_id = %(site_id)s AND hour >= date_trunc('hour', %(starts)s, 'UTC') AND hour < %(ends)s
   AND event_type = ANY (%(types)s::text[])

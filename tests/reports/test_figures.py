@@ -128,6 +128,18 @@ def test_totals_of_types_and_visitors_of_any_days(visited: Visited) -> None:
     assert visited.get("/api/stats/visitors?start=2025-01-01&days=3").json()["visitors"] == 0
 
 
+@pytest.mark.parametrize("start", range(25, 32))
+def test_totals_are_those_of_the_days_whether_or_not_whole_weeks_lie_in_the_span(visited: Visited, start: int) -> None:
+    for days in range(1, 16):
+        span = f"type=page_view&start=2025-12-{start}&days={days}"
+        each = rows(visited.get, f"series?{span}")
+        counted = [(one["events"], one["sessions"]) for one in rows(visited.get, f"types?{span}")]
+        events = sum(day["events"] for day in each)
+        assert counted == ([(events, sum(day["sessions"] for day in each))] if events else []), span
+        seen = visited.get(f"/api/stats/visitors?{span}").json()["visitors"]
+        assert seen == (2 if events else 0), span
+
+
 def test_sessions_of_the_span_and_of_each_of_its_weeks(visited: Visited) -> None:
     shown = visited.get("/api/stats/sessions?start=2025-12-28&end=2026-01-05&interval=week").json()
     assert (shown["total"]["sessions"], shown["total"]["bounces"]) == (3, 1)

@@ -20,12 +20,14 @@ from tests.workers.pipeline import Pipeline
 PATHS = (
     *(f"/api/stats/{route}" for route in ROUTES),
     *("/get-stats?site_id=default", "/get-stats?site_id=default&date=2026-01-01"),
+    "/api/stats/funnel?steps=page_view,click_trip",
     *("/api/metrics", "/api/metrics/daily", "/api/metrics/top-searches", "/api/metrics/positions"),
 )
 RAW = ("events", "sessions", "users", "identities", "recommendation_requests", "readable_events", "readable_sessions")
 TABLES = (
-    *("daily_stats", "daily_events", "daily_sessions", "daily_trips", "daily_dimensions", "daily_user_stats"),
-    *("daily_group_stats", "daily_click_targets", "daily_page_stats", "rollup_hourly", "hourly_stats"),
+    *("daily_stats", "daily_events", "weekly_events", "daily_sessions", "daily_trips", "daily_dimensions"),
+    *("daily_user_stats", "daily_group_stats", "daily_click_targets", "daily_page_stats", "daily_walks"),
+    *("daily_steps", "rollup_hourly", "hourly_stats"),
 )
 SITES, COPIES = 40, 20
 Asked = dict[str, Any]

@@ -223,6 +223,7 @@ PLANS = {
     "SELECT * FROM daily_stats": ("daily_stats_pkey", "date >= '2026-01-01'"),
     "SELECT dimension FROM daily_dimensions": ("daily_dimensions_key", "dimension = 'os' AND date = '2026-01-01'"),
     "SELECT * FROM daily_trips": ("daily_trips_pkey", "date >= '2026-01-01'"),
+    "SELECT * FROM daily_steps": ("daily_steps_pkey", "event_type_id = 1 AND date >= '2026-01-01'"),
     "SELECT 1 FROM events": ("site_id_occurred_at_idx", "occurred_at >= '2026-01-01'"),
 }
 

@@ -7,7 +7,7 @@ import sys
 
 from schema.settings import Settings
 from tripstream import up
-from tripstream.supervisor import App
+from tripstream.starting import App
 
 SHOW = (
     "import os, time\n"

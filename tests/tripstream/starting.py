@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -82,4 +83,4 @@ def descendants(pid: int) -> list[int]:
 
 def web_pids(one: Up) -> list[int]:
     """Its web processes."""
-    return [pid for pid in descendants(one.process.pid) if " tripstream web " in command_line(pid)]
+    return [pid for pid in descendants(one.process.pid) if re.search(r"\btripstream web\b", command_line(pid))]

@@ -19,6 +19,7 @@ import redis
 
 from tests.tripstream.waiting import gone, until
 from tripstream.embedded_valkey import Valkey
+from tripstream.nursery import Nursery
 
 WAIT = "import signal, time; print('began', flush=True); time.sleep(600)"
 POLITE = (
@@ -65,12 +66,15 @@ class Supervised:
 Run = Callable[..., Supervised]
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Iterator[Run]:
+@pytest.fixture(params=["forked", "plain"])
+def run(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Run]:
     made: list[Supervised] = []
+    forked = request.param == "forked"
+    if forked and not Nursery.is_possible():
+        pytest.skip("this system cannot fork app processes")
 
     def start(*layers: list[dict[str, object]], **plan: object) -> Supervised:
-        made.append(Supervised(tmp_path / f"log{len(made)}", list(layers), **plan))
+        made.append(Supervised(tmp_path / f"log{len(made)}", list(layers), forked=forked, **plan))
         return made[-1]
 
     yield start

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
@@ -18,6 +18,7 @@ from schema.event import MICROSECOND, Event
 from tests.make import DAY, HOUR, T0, canonical, uid
 from tests.workers.pipeline import Pipeline, visit
 from tests.workers.traffic import counted, traffic
+from tests.workers.unwalked import walked
 from workers import agents, rollup
 from workers.daily import DAILY
 
@@ -142,13 +143,19 @@ def of_day(events: Sequence[Event], batch_id: UUID, country: str | None) -> dict
             (trip, *of_trip(group)) for trip, group in groups(events, lambda e: e.trip_id).items() if trip is not None
         },
         "daily_sessions": {of_sessions(events)},
+        "daily_walks": {(e.session_id,) for e in events},
+        "daily_steps": set(Counter((e.event_type, e.session_id, e.occurred_at) for e in events).items()),
     }
 
 
 def stored(pipe: Pipeline, site_id: str) -> dict[date, dict[str, Rows]]:
     """The same, as the tables have it."""
     found: defaultdict[date, dict[str, Rows]] = defaultdict(lambda: {one.table: set() for one in DAILY})
+    for day, walks, steps in walked(pipe.connection, site_id):
+        found[day] |= {"daily_walks": walks, "daily_steps": steps}
     for one in DAILY:
+        if one.table in ("daily_walks", "daily_steps"):
+            continue
         with pipe.connection.cursor() as cursor:
             table = "readable_daily_trips" if one.table == "daily_trips" else one.table
             cursor.execute(f"SELECT * FROM {table} WHERE site_id = %s", (site_id,))

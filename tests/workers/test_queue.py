@@ -145,6 +145,22 @@ def test_a_worker_that_is_asked_to_stop_tells_the_drain(pipe: Pipeline) -> None:
     assert queue.stopping.is_set()
 
 
+def test_a_worker_that_is_asked_to_stop_before_it_waits_for_work_does_not_wait(
+    pipe: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    born = queue.Worker.register_birth
+
+    def asked_meanwhile(worker: queue.Worker) -> None:
+        born(worker)
+        os.kill(os.getpid(), signal.SIGTERM)  # our handler hears it: RQ's are not there yet
+
+    monkeypatch.setattr(queue.Worker, "register_birth", asked_meanwhile)
+    monkeypatch.setattr(queue.Worker, "_install_signal_handlers", lambda _: None)
+    began = time.monotonic()
+    assert queue.work(pipe.settings, queue.CHORES) == 0
+    assert time.monotonic() - began < 10
+
+
 def test_a_worker_whose_redis_is_full_drains_without_rq(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     drained: list[Settings] = []
 

@@ -149,9 +149,9 @@ CREATE TABLE daily_trips (
     PRIMARY KEY (site_id, date)
 );
 
--- One of many numbers from 0 on, big-endian, in as many bytes as `most`, the largest of them, needs: 1, 2, 4 or 8.
+-- One of many numbers from 0 on, big-endian, in as many bytes as `most`, the largest of them, needs: 0, 1, 2, 4 or 8.
 CREATE FUNCTION packed(number bigint, most bigint) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN substr(int8send(number), CASE WHEN most < 256 THEN 8 WHEN most < 65536 THEN 7 WHEN most < 4294967296 THEN 5 ELSE 1 END);
+    RETURN substr(int8send(number), CASE WHEN most = 0 THEN 9 WHEN most < 256 THEN 8 WHEN most < 65536 THEN 7 WHEN most < 4294967296 THEN 5 ELSE 1 END);
 
 -- So many numbers that were packed one after the other.
 CREATE FUNCTION unpacked(numbers bytea, many integer) RETURNS SETOF bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -167,6 +167,33 @@ SELECT site_id, date, trip.* FROM daily_trips AS d CROSS JOIN LATERAL ROWS FROM 
     unpacked(d.whatsapp_contacts, trips), unpacked(d.phone_contacts, trips), unpacked(d.booking_starts, trips),
     unpacked(d.dwell_ms, trips), unpacked(d.dwells, trips)
 ) AS trip (trip_id, impressions, clicks, saves, whatsapp_contacts, phone_contacts, booking_starts, dwell_ms, dwells);
+
+-- Who did what, when: a row a day, and one a day and type, so that a funnel of a month is read as some hundred rows, and
+-- outlives events. The day's sessions are in the order of their first events: 16 bytes each of session_ids, and in `began`
+-- by how many milliseconds each began after the one before it, the first after `starts`. A type's events are in the order
+-- of sessions, then of time: in `walks` by how many places further each one's session is, in after_ms and after_us, which
+-- add up, how long after the one before it it came, a session's first after that session began. Numbers are packed as in
+-- schema/narrow.py; of these only `walks` leaves anything to squeeze out. No user is here: sessions say whose they are, also
+-- after a merge.
+CREATE TABLE daily_walks (
+    site_id text NOT NULL,
+    date date NOT NULL,
+    starts timestamptz NOT NULL,
+    sessions integer NOT NULL CHECK (sessions > 0),
+    session_ids bytea STORAGE EXTERNAL NOT NULL,
+    began bytea STORAGE EXTERNAL NOT NULL,
+    PRIMARY KEY (site_id, date)
+);
+CREATE TABLE daily_steps (
+    site_id text NOT NULL,
+    date date NOT NULL,
+    event_type_id smallint NOT NULL,
+    events integer NOT NULL CHECK (events > 0),
+    walks bytea NOT NULL,
+    after_ms bytea STORAGE EXTERNAL NOT NULL,
+    after_us bytea STORAGE EXTERNAL NOT NULL,
+    PRIMARY KEY (site_id, event_type_id, date)
+);
 
 -- What sessions were within one day; one that crosses midnight is a session of both. length_ms: from the first to the last
 -- event in the day; length_ms_histogram: of it, as in schema/histogram.py. A bounce is a session with one page view and
