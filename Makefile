@@ -23,8 +23,9 @@ help: ## Show this list
 up: $(VENV)/run.stamp ## Start everything on http://127.0.0.1:8000; Ctrl-C stops it
 	@exec $(RUN) -m tripstream up
 
+# In order of files: those with one long test would else come last, and all other workers wait for the one that has it.
 test: $(VENV)/dev.stamp $(CLIENTS)/stamp $(NODE_CLIENTS)/node_modules/stamp ## Run the whole test suite, on servers of its own (ARGS="-k word", WORKERS=2)
-	@exec $(RUN) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@exec $(RUN) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/dev.stamp ## Lint, format, types
 	$(RUN) -m ruff check .

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ import redis
 
 from schema import migrate, pools
 from schema.settings import Settings
+from tests.scratch import DISK, directory
 from tripstream.embedded_postgres import DATABASE, Postgres
 from tripstream.embedded_valkey import Valkey
 
@@ -32,7 +31,7 @@ for _name in [
     del os.environ[_name]
 
 # What a crash of the machine would lose, no test can see; clones of the database cost half as much.
-UNSYNCED = {"fsync": "off", "full_page_writes": "off"}
+UNSYNCED = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "256MB"}
 _numbers = itertools.count(1)
 
 
@@ -55,7 +54,7 @@ class Servers:
 @pytest.fixture
 def state() -> Iterator[Path]:
     """An empty state directory, short enough for sockets and open to the servers' user when we are root."""
-    with _state() as path:
+    with directory() as path:
         yield path
 
 
@@ -63,13 +62,13 @@ def state() -> Iterator[Path]:
 def own_state() -> Iterator[Callable[[], Path]]:
     """Makes further ones, which live until the end of the run."""
     with ExitStack() as stack:
-        yield lambda: stack.enter_context(_state())
+        yield lambda: stack.enter_context(directory())
 
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     """The servers that every test shares. Do not kill these: ask for `own_servers`."""
-    with _state() as path, _running(path, UNSYNCED) as both:
+    with directory() as path, _running(path, UNSYNCED) as both:
         migrate.upgrade(both.settings())
         yield both
 
@@ -93,20 +92,11 @@ def own_servers() -> Iterator[Callable[[], Servers]]:
     with ExitStack() as stack:
 
         def make() -> Servers:
-            both = stack.enter_context(_running(stack.enter_context(_state()), {}))
+            both = stack.enter_context(_running(stack.enter_context(directory(DISK)), {}))
             migrate.upgrade(both.settings())
             return both
 
         yield make
-
-
-@contextmanager
-def _state() -> Iterator[Path]:
-    """A directory outside pytest's own, which is closed to other users and too long for a socket."""
-    path = Path(tempfile.mkdtemp(prefix="tripstream-", dir="/tmp")).resolve()
-    path.chmod(0o711)  # when we are root, the servers' user passes through
-    yield path
-    shutil.rmtree(path)
 
 
 @contextmanager
