@@ -20,6 +20,7 @@ from tripstream.embedded_postgres import DATABASE, Postgres
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update")
+AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36"
 MISSING = "no Chromium or Chrome was found here, and what people see was not tested: install the package chromium"
 
 
@@ -29,13 +30,16 @@ def _executable() -> str | None:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The browser, headless; of one file, since as long as it is open no other event loop can run in this thread."""
+    """The browser, headless; of one file, since as long as it is open no other event loop can run in this thread. It
+    says that it is no robot: a context's own user agent is not what beacons are sent with."""
     path = _executable()
     if path is None:
         assert not os.environ.get("CI"), MISSING
         pytest.skip(MISSING)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, headless=True, args=[*ARGUMENTS])
+        browser = playwright.chromium.launch(
+            executable_path=path, headless=True, args=[*ARGUMENTS, f"--user-agent={AGENT}"]
+        )
         yield browser
         browser.close()
 

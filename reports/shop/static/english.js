@@ -62,7 +62,7 @@ export const en = {
   "results.loading": "Looking for trips…",
   "results.relaxed": "Close to what you asked for",
   "results.relaxedLead": "Few trips fit exactly, so we looked further: other kinds, nearby countries, months before and after, a little dearer.",
-  "results.primary": "Exactly what you asked for",
+  "results.primary": "Fits what you asked for",
   "results.everything": "All trips",
   "error.title": "That did not work",
   "error.offline": "The server cannot be reached. Are you online?",

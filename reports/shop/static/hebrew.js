@@ -62,7 +62,7 @@ export const he = {
   "results.loading": "מחפשים טיולים…",
   "results.relaxed": "קרוב למה שביקשתם",
   "results.relaxedLead": "מעט טיולים מתאימים בדיוק, אז חיפשנו רחוק יותר: סוגים אחרים, מדינות סמוכות, חודשים לפני ואחרי, מעט יקר יותר.",
-  "results.primary": "בדיוק מה שביקשתם",
+  "results.primary": "מתאים למה שביקשתם",
   "results.everything": "כל הטיולים",
   "error.title": "זה לא הצליח",
   "error.offline": "אי אפשר להגיע אל השרת. האם אתם מחוברים לרשת?",
