@@ -12,12 +12,15 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from schema.settings import Settings
 from tests.browser import visits
 from tests.tripstream.starting import Up
+from tripstream import running
 from tripstream.embedded_postgres import DATABASE, Postgres
 
+ADMIN = "a" * 32
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update")
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36"
@@ -50,7 +53,7 @@ def shop(own_state: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory
     log = tmp_path_factory.mktemp("shop") / "up.log"
     countries = {"TRIPSTREAM_TRUSTED_PROXIES": "127.0.0.1", "TRIPSTREAM_COUNTRY_HEADER": "x-country"}
     one = Up(
-        own_state(), log, "tripstream", TRIPSTREAM_DEMO_OCCURRENCES="2000", TRIPSTREAM_ADMIN_KEY="a" * 32, **countries
+        own_state(), log, "tripstream", TRIPSTREAM_DEMO_OCCURRENCES="2000", TRIPSTREAM_ADMIN_KEY=ADMIN, **countries
     )
     yield one.is_up()
     one.process.terminate()
@@ -60,7 +63,7 @@ def shop(own_state: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="session")
 def visited(shop: Up) -> Up:
     """The same after some weeks of visits."""
-    visits.visit(shop.url, "a" * 32, Postgres(shop.state, {}).url(DATABASE), days=40, a_day=8)
+    visits.visit(shop.url, ADMIN, Postgres(shop.state, {}).url(DATABASE), days=40, a_day=8)
     return shop
 
 
@@ -79,5 +82,33 @@ def page(chromium: Browser, shop: Up) -> Iterator[Page]:
 
 def settled(shop: Up) -> None:
     """Drain what was sent, and roll it up."""
-    answer = httpx.post(f"{shop.url}/process-events", headers={"authorization": f"Bearer {'a' * 32}"}, timeout=60)
+    answer = httpx.post(f"{shop.url}/process-events", headers={"authorization": f"Bearer {ADMIN}"}, timeout=60)
     assert answer.status_code == 200, answer.text
+
+
+@pytest.fixture
+def known(shop: Up) -> Settings:
+    """The settings of the stack that runs."""
+    return running.connect(Settings(state=shop.state))
+
+
+@pytest.fixture
+def admin(chromium: Browser, shop: Up) -> Iterator[Page]:
+    """Signed in with the installation's key. Answers that refuse are errors of the console, and no fault here."""
+    size = {"width": 1280, "height": 800}
+    context = chromium.new_context(base_url=shop.url, viewport=size, user_agent=visits.DEVICES[2][0])
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    sign_in(page, ADMIN)
+    yield page
+    context.close()
+    assert wrong == []
+
+
+def sign_in(page: Page, key: str) -> None:
+    """With that key, to the page of dead letters."""
+    page.goto("/dashboard/sign-in?next=/dashboard/dead-letters")
+    page.get_by_label("Key").fill(key)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Dead letters")

@@ -20,10 +20,9 @@ from playwright.sync_api import Browser, Page, Request, expect
 from schema import db
 from schema.settings import Settings
 from tests.browser.conftest import settled
-from tests.browser.test_working import AGENT, send
+from tests.browser.sending import AGENT, send
 from tests.tripstream.starting import Up
 from tests.tripstream.waiting import until
-from tripstream import running
 
 SECONDS_MAX = 3.0
 SHOWN = """() => [
@@ -121,8 +120,7 @@ def verified(shop: Up) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
 
 
-def test_what_a_person_did_is_in_every_view_within_three_seconds(tabs: Tabs, shop: Up) -> None:
-    known = running.connect(Settings(state=shop.state))
+def test_what_a_person_did_is_in_every_view_within_three_seconds(tabs: Tabs, shop: Up, known: Settings) -> None:
     send(shop)
     settled(shop)  # what has just started is not measured
     before_steps = came(tabs.funnel)

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -16,75 +15,17 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from reports.dashboard.pages import PLACES
-from schema import db, sites, stream
-from schema.event import new_id, now
+from schema import db
 from schema.settings import Settings
-from tests.browser.conftest import settled
-from tests.make import batch, canonical
+from tests.browser.conftest import ADMIN, sign_in
+from tests.browser.sending import AGENT, PLANTED, kill, send
 from tests.tripstream.starting import Up
 from tests.tripstream.waiting import until
-from tripstream import running
 
-ADMIN = "a" * 32
-AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36"
-PLANTED = "<script>alert(1)</script>"
 PAGES = ("live", "dead-letters", "health", "try", "sign-in")
 GRAVE = ("serious", "critical")
 AXE = {"resultTypes": ["violations"]}
 expect.set_options(timeout=10_000)
-
-
-@pytest.fixture
-def known(shop: Up) -> Settings:
-    """The settings of the stack that runs."""
-    return running.connect(Settings(state=shop.state))
-
-
-@pytest.fixture
-def admin(chromium: Browser, shop: Up) -> Iterator[Page]:
-    """Signed in with the installation's key. Answers that refuse are errors of the console, and no fault here."""
-    context = chromium.new_context(base_url=shop.url, viewport={"width": 1280, "height": 800}, user_agent=AGENT)
-    page = context.new_page()
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    sign_in(page, ADMIN)
-    yield page
-    context.close()
-    assert wrong == []
-
-
-def sign_in(page: Page, key: str) -> None:
-    page.goto("/dashboard/sign-in?next=/dashboard/dead-letters")
-    page.get_by_label("Key").fill(key)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Dead letters")
-
-
-def send(shop: Up, **fields: object) -> None:
-    """One event of a visitor of its own."""
-    said = {"event_type": "page_view", "session_id": str(uuid4()), "anonymous_id": str(uuid4())} | fields
-    sent = httpx.post(f"{shop.url}/api/events/batch", json={"events": [said]}, headers={"user-agent": AGENT})
-    assert sent.json()["accepted"] == 1, sent.text
-
-
-def kill(known: Settings, shop: Up, event_type: str, number: int = 1) -> list[int]:
-    """So many events that Postgres refuses, as ingest of another version may let them in. Returns their letters."""
-    events = [
-        canonical(n, event_id=uuid4(), event_type=event_type, trip_id=0, occurred_at=now(), path=f"/{PLANTED}",
-                  page_url=f"https://trips.example/{PLANTED}", metadata=f'{{"title": "{PLANTED}"}}')
-        for n in range(number)
-    ]  # fmt: skip
-    one = batch(*events, batch_id=new_id(now()), received_at=now())
-    with stream.connect(known.streams_url) as redis:
-        stream.append(redis, 0, one)
-    settled(shop)
-    return letters(known, one.batch_id)
-
-
-def letters(known: Settings, batch_id: UUID) -> list[int]:
-    with db.connect(known) as connection:
-        query = "SELECT dead_letter_id FROM dead_letters WHERE batch_id = %s ORDER BY 1"
-        return [found for (found,) in connection.execute(query, [batch_id])]
 
 
 def lately(shop: Up) -> int:
@@ -141,82 +82,6 @@ def test_the_live_page_says_why_it_hears_nothing_and_comes_back(chromium: Browse
     page.unroute("**/api/live")
     expect(state).to_have_text("Connected")
     context.close()
-
-
-def test_a_letter_is_patched_and_replayed_and_what_was_typed_is_never_lost(
-    admin: Page, shop: Up, known: Settings
-) -> None:
-    page, (letter,) = admin, kill(known, shop, "click_trip")
-    page.goto("/dashboard/dead-letters")
-    page.get_by_role("link", name=str(letter), exact=True).click()
-    expect(page.locator(".facts")).to_contain_text("out of range (trip_id)")
-    event = page.get_by_label("The event")
-    good = event.input_value().replace('"trip_id": 0', '"trip_id": 7')
-    assert PLANTED in good
-    for typed, why in ((good + "}", "This is no JSON"), (good.replace('_id": 7', '_id": "x"') + " ", "does not fit")):
-        event.fill(typed)
-        assert _submitted(page, "Save and replay") in (400, 422)
-        expect(page.get_by_role("alert")).to_contain_text(why)
-        expect(event).to_have_value(typed)
-    event.fill(good)
-    assert _submitted(page, "Save and replay") == 200
-    expect(page.get_by_role("status")).to_contain_text("It was stored")
-    expect(page.get_by_role("heading", level=1)).to_contain_text("replayed")
-    expect(event).to_have_count(0)
-
-
-def _submitted(page: Page, name: str) -> int:
-    with page.expect_navigation() as navigated:
-        page.get_by_role("button", name=name, exact=True).click()
-    return navigated.value.status
-
-
-def test_all_letters_of_a_filter_are_replayed_or_given_up_and_the_books_add_up(
-    admin: Page, shop: Up, known: Settings
-) -> None:
-    page = admin
-    kill(known, shop, "trip_view", 3)
-    page.goto("/dashboard/dead-letters")
-    page.get_by_role("row", name="trip_view").get_by_role("link", name="out of range (trip_id)").first.click()
-    expect(page).to_have_url(re.compile(r"type=trip_view&reason=out"))
-    rows = page.locator("table").last.locator("tbody tr")
-    expect(rows).to_have_count(3)
-    page.get_by_role("button", name="Replay them").click()
-    expect(page.get_by_role("status")).to_contain_text("3 replayed: 3 dead still")
-    page.go_back()
-    page.get_by_role("button", name="Give them up").click()
-    expect(page.get_by_role("alert")).to_contain_text("Tick the box first")
-    page.go_back()
-    page.get_by_label("Yes, give up for good").check()
-    page.get_by_role("button", name="Give them up").click()
-    expect(page.get_by_role("status")).to_contain_text("3 given up")
-    page.goto("/dashboard/dead-letters?type=trip_view&state=discarded")
-    expect(page.locator("table").last.locator("tbody tr")).to_have_count(3)
-    page.goto("/dashboard/health")
-    row = page.locator("#books tbody tr", has=page.get_by_role("rowheader", name="default", exact=True))
-    accepted, *settled_, difference = [int(text.replace(",", "")) for text in row.locator("td").all_inner_texts()]
-    assert (accepted, difference) == (sum(settled_), 0)
-    assert settled_[3] >= 3
-
-
-def test_who_only_reads_is_shown_letters_and_told_which_key_changes_them(page: Page, shop: Up, known: Settings) -> None:
-    (letter,) = kill(known, shop, "page_view")
-    page.goto(f"/dashboard/dead-letters/{letter}")
-    expect(page.get_by_text("Without a key, this machine reads only.")).to_be_visible()
-    expect(page.get_by_role("button", name=re.compile("Save|Replay|Give"))).to_have_count(0)
-    with db.connect(known) as connection:
-        key = sites.add_key(connection, "default", "read")
-    page.get_by_role("link", name="Sign in with an admin key").click()
-    page.get_by_label("Key").fill(key)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_text("You are signed in with a key that reads")).to_be_visible()
-    expect(page.get_by_text(PLANTED).first).to_be_visible()
-    page.goto("/dashboard/health")
-    expect(page.locator("#books tbody tr")).to_have_count(1)
-    expect(page.locator("#checks")).to_have_count(0)
-    expect(page.get_by_text("sign in with its admin key")).to_be_visible()
-    page.get_by_role("button", name="Sign out").click()
-    expect(page.get_by_role("link", name="Sign in")).to_be_visible()
 
 
 def test_health_on_the_machine_itself_shows_the_whole_installation(page: Page) -> None:

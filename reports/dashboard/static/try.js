@@ -3,7 +3,7 @@ import { fill, whole } from "./rows.js";
 
 const LOAD = 100;
 const VISITORS = 10;
-const KINDS = ["page_view", "search_submit", "search_results_view", "impression", "impression", "click_trip", "save_trip"];
+const KINDS = ["page_view", "search_submit", "results_view", "impression", "impression", "click_trip", "save_trip"];
 const form = document.getElementById("try");
 const part = (id) => document.getElementById(id);
 let sent = null; // the body that was posted last
