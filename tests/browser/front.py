@@ -1,5 +1,5 @@
-"""A site with the tracker on it, and a proxy that fails as told. In: pages by path, an upstream or none. Out: HTTP on a port
-of its own, and what browsers posted, as it came.
+"""A site with the tracker on it, and a proxy that fails as told. In: pages by path, an upstream or none. Out: HTTP on a
+port of its own, and what browsers posted, as it came.
 
 `fault` says what becomes of a post: None lets it through (without an upstream: answers as Tripstream does), a number is
 the status of a refusal, "cut" takes the batch and drops the connection before the answer, "hang" never answers.
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +20,7 @@ from ingest.tracker import SCRIPT
 
 EVENTS = "/api/events/batch"
 RETRY_AFTER = {"retry-after": "1", "access-control-allow-origin": "*", "access-control-expose-headers": "retry-after"}
-PAGE = "<!doctype html><meta charset=utf-8><title>{path}</title>{head}<body style='height:4000px'>{body}"
+PAGE = "<!doctype html><meta charset=utf-8><link rel=icon href=data:,><title>{path}</title>{head}<body>{body}"
 
 
 class Posted(NamedTuple):
@@ -31,11 +30,11 @@ class Posted(NamedTuple):
     headers: dict[str, str]
     body: dict[str, Any]
     status: int
-    at: float
 
 
 class Front(ThreadingHTTPServer):
-    """The site. `attributes` go into the tracker's element; `before` stands in front of it."""
+    """The site. `attributes` go into the tracker's element, `before` stands in front of it, `whole` in place of both;
+    `headers` come with each page."""
 
     daemon_threads = True
 
@@ -44,6 +43,7 @@ class Front(ThreadingHTTPServer):
         self.upstream, self.fault = upstream, None
         self.script, self.attributes = "/tracker.js", 'data-site="shop" data-manual="true"'
         self.before, self.bodies = "", dict[str, str]()
+        self.whole, self.headers = "", dict[str, str]()
         self.retry_after = "1"
         self.posted: list[Posted] = []
         self.ended = threading.Event()
@@ -58,7 +58,7 @@ class Front(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def page(self, path: str) -> str:
-        head = f"{self.before}<script defer src='{self.script}' {self.attributes}></script>"
+        head = self.whole or f"{self.before}<script defer src='{self.script}' {self.attributes}></script>"
         return PAGE.format(path=path, head=head, body=self.bodies.get(path.split("?")[0], ""))
 
     def events(self, event_type: str | None = None, *, answered: bool = False) -> list[dict[str, Any]]:
@@ -79,7 +79,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/tracker.js":
             self._answer(200, SCRIPT.body, {"content-type": "text/javascript", "cache-control": "max-age=60"})
         else:
-            self._answer(200, self.server.page(self.path).encode(), {"content-type": "text/html; charset=utf-8"})
+            html = {"content-type": "text/html; charset=utf-8", **self.server.headers}
+            self._answer(200, self.server.page(self.path).encode(), html)
 
     def do_POST(self) -> None:
         site, raw = self.server, self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -87,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
         status, answer = (fault, b"{}") if isinstance(fault, int) else self._pass_on(raw)
         told = 0 if isinstance(fault, str) else status
         headers = {name.lower(): value for name, value in self.headers.items()}
-        site.posted.append(Posted(self.path, headers, json.loads(raw), told, time.monotonic()))
+        site.posted.append(Posted(self.path, headers, json.loads(raw), told))
         if fault == "hang":
             site.ended.wait(60)
         if isinstance(fault, str):

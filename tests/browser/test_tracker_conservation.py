@@ -1,5 +1,5 @@
-"""5,000 events of two visitors, on pages of two origins, through everything that happens to pages and servers: every one of
-them is stored, and stored once.
+"""5,000 events of two visitors, on pages of two origins, through everything that happens to pages and servers: every one
+of them is stored, and stored once.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from ingest.tracker import SCRIPT
 from schema import stream
 from schema.settings import Settings
 from tests.browser.front import Front, fronting
@@ -139,7 +140,8 @@ WAYS: tuple[Callable[[Visitor], None], ...] = (
 def test_every_event_is_stored_once_whatever_happens(chromium: Browser, stack: Up, settings: Settings) -> None:
     key, numbers = add_site(settings, "shop"), count()
     with fronting(stack.url) as same, fronting() as other:
-        other.script = f"{stack.url}/tracker.js"
+        other.script = f"{stack.url}/tracker.{SCRIPT.version}.js"
+        other.attributes += f' crossorigin integrity="{SCRIPT.integrity}"'
         for site in (same, other):
             site.attributes += f' data-key="{key}"'
         visitors = [Visitor(chromium.new_context(), site, numbers, stack) for site in (same, other)]

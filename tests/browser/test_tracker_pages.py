@@ -1,4 +1,4 @@
-"""What the tracker sees of a page, and what its calls make of it: page views, searches, lists, scrolling, dwell, changes."""
+"""What the tracker sees of a page, and what its calls make of it: views, searches, lists, scrolling, dwell, changes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from recommender.policy import WEIGHTS
 from recommender.preferences import Preferences
-from tests.browser.front import Front, fronting
+from tests.browser.front import Front
 
-CARD = '<li data-trip-id="{n}" data-position="{n}" data-score="{score}" data-source="search_results" style="height:400px"><a href="#{n}">Trip {n}</a></li>'
-LIST = "<ol id=list style='margin:0;padding:0'>" + "".join(CARD.format(n=n, score=90 - n) for n in range(1, 6)) + "</ol>"
+CARD = (
+    '<li data-trip-id="{n}" data-position="{n}" data-score="{score}" data-source="search_results" '
+    'style="height:400px"><a href="#{n}">Trip {n}</a></li>'
+)
+LIST = (
+    "<ol id=list style='margin:0;padding:0'>" + "".join(CARD.format(n=n, score=90 - n) for n in range(1, 6)) + "</ol>"
+)
 
 SEARCHES: list[dict[str, Any]] = [
     {},
@@ -27,12 +32,6 @@ SEARCHES: list[dict[str, Any]] = [
     {"preferred_theme_ids": [], "preferred_type_id": None, "difficulty": 2},
     {"selectedContinents": ["EU"], "max_duration": 9},
 ]
-
-
-@pytest.fixture
-def site() -> Iterator[Front]:
-    with fronting() as site:
-        yield site
 
 
 @pytest.fixture
@@ -67,7 +66,7 @@ def test_pages_without_a_reload_are_views_with_the_page_before_as_their_referrer
 
 
 def test_calls_from_before_the_script_are_kept_for_it(page: Page, site: Front) -> None:
-    site.before = "<script>window.tripstream = window.tripstream || []; tripstream.push(['track', 'save_trip', {trip_id: 7}])</script>"
+    site.before = "<script>window.tripstream = []; tripstream.push(['track', 'save_trip', {trip_id: 7}])</script>"
     site.attributes = 'data-site="shop"'
     page.goto(site.url)
     page.evaluate("tripstream.push(['track', 'unsave_trip', {trip_id: 7}])")
@@ -134,7 +133,9 @@ def test_cards_are_seen_once_when_half_of_them_was_visible_for_a_second(page: Pa
         (3, 3, 87, "search_results"),
         (4, 4, 86, "search_results"),
     ]
-    page.evaluate("document.getElementById('list').insertAdjacentHTML('afterbegin', '<li data-trip-id=9 style=height:100px>')")
+    page.evaluate(
+        "document.getElementById('list').insertAdjacentHTML('afterbegin', '<li data-trip-id=9 style=height:100px>')"
+    )
     page.evaluate("scrollTo(0, 0)")
     frames(page)
     page.clock.run_for(1100)
@@ -167,6 +168,7 @@ def test_what_is_clicked_says_where_it_stood(page: Page, site: Front) -> None:
 def test_scrolling_tells_each_quarter_once_a_page(page: Page, site: Front) -> None:
     page.goto(site.url)
     page.evaluate("tripstream.page('home')")
+    page.evaluate("() => { document.body.style.height = '4000px' }")
     for to in (100, 300, 1300, 900, 4000):
         page.evaluate("(to) => scrollTo(0, to)", to)
         frames(page)
@@ -178,10 +180,13 @@ def test_scrolling_tells_each_quarter_once_a_page(page: Page, site: Front) -> No
 
 def test_only_visible_time_is_dwell(page: Page, site: Front) -> None:
     page.goto(site.url)
-    hide, show = (f"""() => {{
+    hide, show = (
+        f"""() => {{
         Object.defineProperty(document, 'hidden', {{value: {value}, configurable: true}});
         document.dispatchEvent(new Event('visibilitychange', {{bubbles: true}}));
-    }}""" for value in ("true", "false"))
+    }}"""
+        for value in ("true", "false")
+    )
     page.evaluate("tripstream.dwell(42, {source: 'trip_detail'})")
     page.clock.run_for(5000)
     page.evaluate(hide)

@@ -1,4 +1,4 @@
-"""The tracker's file: what is served is what `make tracker` makes of its source, small enough, with the types it has."""
+"""The tracker's file: what is served is what `make tracker` makes of its source, small, and with its types."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAGE = """
 import type { Answer, Call, Tripstream } from "./tracker";
 const tripstream: Tripstream = window.tripstream as Tripstream;
 tripstream.init({ site: "shop", key: "k", batch: 20, consent: false, fields: { owner_code: "guide-7" } });
-tripstream.track("click_trip", { trip_id: 7, position: 1, score: 90.5, source: "search_results", metadata: { a: [1] } });
+tripstream.track("click_trip", { trip_id: 7, position: 1, score: 90.5, source: "email", metadata: { a: [1] } });
 tripstream.page("trip", { trip_id: 7 });
 const taken: Promise<boolean | undefined> | undefined = tripstream.identify("eyJ");
 const answer: Answer = { requestId: "r", results: [{ matchScore: 91 }], primaryCount: 1 };
@@ -108,5 +108,14 @@ def _node(script: str) -> str:
 def _compiled(folder: Path, text: str) -> str:
     """What the compiler has to say of it."""
     (folder / "page.ts").write_text(text)
-    command = [_program(), _node("typescript/bin/tsc"), "--strict", "--noEmit", "--target", "es2020", "--lib", "es2020,dom"]
+    command = [
+        _program(),
+        _node("typescript/bin/tsc"),
+        "--strict",
+        "--noEmit",
+        "--target",
+        "es2020",
+        "--lib",
+        "es2020,dom",
+    ]
     return subprocess.run([*command, "page.ts"], cwd=folder, capture_output=True, text=True, check=False).stdout
