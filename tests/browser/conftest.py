@@ -12,8 +12,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests.browser.front import Front, fronting
 from tests.tripstream.starting import Up
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -61,6 +62,24 @@ def page(chromium: Browser, shop: Up) -> Iterator[Page]:
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     yield page
+    context.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def site() -> Iterator[Front]:
+    """A small site with the tracker on it, which plays the server too."""
+    with fronting() as site:
+        yield site
+
+
+@pytest.fixture
+def visitor(chromium: Browser) -> Iterator[BrowserContext]:
+    """A fresh profile of a browser. What is thrown into one of its pages fails the test."""
+    context = chromium.new_context()
+    wrong: list[str] = []
+    context.on("weberror", lambda error: wrong.append(str(error.error)))
+    yield context
     context.close()
     assert wrong == []
 
