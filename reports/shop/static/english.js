@@ -50,7 +50,7 @@ export const en = {
   "results.title": "Trips for you",
   "results.count": "{n} trips, the best of {total} that fit",
   "results.count.one": "One trip fits",
-  "results.mixed": "{n} trips: {primary} fit, {relaxed} come close",
+  "results.mixed": "Fit: {primary} · Come close: {relaxed}",
   "results.none": "No trip fits",
   "results.noneLead": "Try fewer wishes, another month or a larger budget.",
   "results.change": "Change the search",

@@ -50,7 +50,7 @@ export const he = {
   "results.title": "טיולים בשבילכם",
   "results.count": "{n} טיולים, הטובים מתוך {total} מתאימים",
   "results.count.one": "טיול אחד מתאים",
-  "results.mixed": "{n} טיולים: {primary} מתאימים, {relaxed} קרובים",
+  "results.mixed": "מתאימים: {primary} · קרובים: {relaxed}",
   "results.none": "אין טיול מתאים",
   "results.noneLead": "נסו פחות דרישות, חודש אחר או תקציב גדול יותר.",
   "results.change": "שינוי החיפוש",

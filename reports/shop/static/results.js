@@ -83,7 +83,7 @@ function fill(shown, answer) {
 /** Candidates that were found by looking further do not fit, so they are no number to boast of. */
 function counted({ results, primaryCount, relaxedCount, totalCandidates }) {
   if (!results.length) return t("results.none");
-  if (relaxedCount) return t("results.mixed", { n: results.length, primary: primaryCount, relaxed: relaxedCount });
+  if (relaxedCount) return t("results.mixed", { primary: primaryCount, relaxed: relaxedCount });
   return t("results.count", { n: results.length, total: whole(totalCandidates) });
 }
 
