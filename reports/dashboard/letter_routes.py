@@ -41,7 +41,11 @@ def add_letters(app: FastAPI, settings: Settings, operating: Operating) -> None:
             answer.response = page(request, "letters.html", viewer=seen, done=None, at_once=AT_ONCE, **found)
         return answer.response
 
-    @app.get(PATH + "/{dead_letter_id}", include_in_schema=False)
+    @app.get(PATH + "/all", include_in_schema=False)
+    def back() -> Response:
+        return RedirectResponse(PATH, 303)
+
+    @app.get(PATH + "/{dead_letter_id:int}", include_in_schema=False)
     def one(request: Request, dead_letter_id: int) -> Response:
         with told(request) as answer:
             answer.response = _show(request, settings, dead_letter_id)
@@ -55,7 +59,7 @@ def add_letters(app: FastAPI, settings: Settings, operating: Operating) -> None:
             answer.response = page(request, "letters_done.html", done=done, said=said)
         return answer.response
 
-    @app.post(PATH + "/{dead_letter_id}", include_in_schema=False)
+    @app.post(PATH + "/{dead_letter_id:int}", include_in_schema=False)
     def change(request: Request, dead_letter_id: int, said: Said) -> Response:
         with told(request) as answer:
             answer.response = _change(request, settings, operating, dead_letter_id, said)

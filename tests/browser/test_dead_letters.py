@@ -84,6 +84,8 @@ def test_who_only_reads_is_shown_letters_and_told_which_key_changes_them(page: P
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_text("You are signed in with a key that reads")).to_be_visible()
     expect(page.get_by_text(PLANTED).first).to_be_visible()
+    page.goto("/dashboard/live")
+    expect(page.get_by_role("status")).to_have_text("Connected")
     page.goto("/dashboard/health")
     expect(page.locator("#books tbody tr")).to_have_count(1)
     expect(page.locator("#checks")).to_have_count(0)

@@ -12,6 +12,7 @@ let source = null;
 let heard = 0;
 let newest = null;
 let tries = 0;
+let paused = false; // what moves by itself can be stopped
 
 function say(text, kind) {
   if (state.textContent !== text) state.textContent = text; // each change is read out
@@ -22,7 +23,7 @@ const trip = (id) => (titles.get(id) ? `${titles.get(id)} (${id})` : String(id))
 
 function show(now) {
   newest = now;
-  if (pause.getAttribute("aria-pressed") === "true") return;
+  if (paused) return;
   const figures = {
     activeVisitors: now.activeVisitors,
     visitors: now.visitors,
@@ -131,8 +132,7 @@ setInterval(async () => {
 }, 2_000);
 
 pause.addEventListener("click", () => {
-  const paused = pause.getAttribute("aria-pressed") !== "true";
-  pause.setAttribute("aria-pressed", String(paused));
+  paused = !paused;
   pause.textContent = paused ? "Go on" : "Pause";
   if (!paused && newest) show(newest);
 });
