@@ -152,7 +152,7 @@
     waiting = 0;
     return (flushing ||= send().finally(() => {
       flushing = 0;
-      if (names(BATCH)[0]) later(Math.max(paused(), 0) || ORPHANED_MS);
+      if (names(BATCH)[0]) later(paused() > 0 ? paused() + 9 : options.seconds * 1000); // timers come a little early
     }));
   });
   const later = (ms) => (timer ||= setTimeout(flush, ms));

@@ -133,6 +133,7 @@ def test_more_than_a_browser_sends_at_once_is_split_and_the_rest_is_kept(visitor
     )
     page.goto(site.url + "/next")
     page.clock.run_for(12_000)
+    page.evaluate("tripstream.flush()")
     come(page, site, *range(60))
     sizes = [int(one.headers["content-length"]) for one in site.posted if one.path == EVENTS]
     assert max(sizes) < 65_536

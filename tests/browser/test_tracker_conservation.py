@@ -1,5 +1,5 @@
-"""5,000 events of two visitors, on pages of two origins, through everything that happens to pages and servers: every one
-of them is stored, and stored once.
+"""5,000 events of two visitors, on pages of two origins, through all that happens to pages and servers: every one is
+stored, and stored once.
 """
 
 from __future__ import annotations
