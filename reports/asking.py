@@ -43,6 +43,5 @@ def asked(
             raise Forbidden(_OWNER)
         if query.site_id not in (None, scope.site_id):
             raise NotFound(f"There is no site {query.site_id} that may be read so: a key reads its own.")
-        which = spans.asked(scope.site_id, query, at)
-        with db.answering(settings, scope, *which, statement_seconds_max=statement_seconds_max) as (connection, rows):
-            yield connection, spans.answered(scope.site_id, rows)
+        with db.reading(settings, scope, statement_seconds_max=statement_seconds_max) as connection:
+            yield connection, spans.of(connection, scope.site_id, query, at)

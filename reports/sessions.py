@@ -95,7 +95,8 @@ def read(connection: Connection, span: Span) -> list[Row]:
 
 def of(rows: Sequence[Row]) -> Sessions:
     """The days together."""
-    merged = histogram.merge(row.length_ms_histogram for row in rows)
+    lengths = [row.length_ms_histogram for row in rows]
+    merged = lengths[0] if len(lengths) == 1 else histogram.merge(lengths)
     count = sum(row.sessions for row in rows)
     bounces = sum(row.bounces for row in rows)
     length_ms = sum(row.length_ms for row in rows)

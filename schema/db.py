@@ -7,9 +7,9 @@ security lets a reader see one site, which each of its transactions names; one t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, LiteralString, NamedTuple
+from typing import Literal, LiteralString, NamedTuple
 
 import psycopg
 from psycopg import IsolationLevel
@@ -30,13 +30,6 @@ class Scope(NamedTuple):
 
     site_id: str
     auth_user_id: str | None = None
-
-
-class _Began(NamedTuple):
-    """How old the server's data are, in seconds, and what a first query found."""
-
-    behind_seconds: float
-    rows: list[TupleRow]
 
 
 # What every connection begins with, given its statements' limit and its role.
@@ -75,27 +68,10 @@ def reading(
     each statement sees what there is by then, never on a replica. Raises Busy; StorageError, also where the replica is
     behind."""
     name = "database_read_url" if settings.database_read_url and not fresh else "database_url"
-    with _scoped(settings, name, scope, statement_seconds_max, one_moment=not fresh) as (connection, began):
-        _refuse_behind(settings, began)
+    with _scoped(settings, name, scope, statement_seconds_max, one_moment=not fresh) as (connection, behind_seconds):
+        if behind_seconds > settings.replica_seconds_max:
+            raise StorageError(_behind(behind_seconds, settings.replica_seconds_max), retry_after_seconds=5)
         yield connection
-
-
-@contextmanager
-def answering(
-    settings: Settings,
-    scope: Scope,
-    first: LiteralString,
-    values: Mapping[str, Any],
-    *,
-    statement_seconds_max: int = 20,
-) -> Iterator[tuple[Connection, list[TupleRow]]]:
-    """The same of one moment, and the rows of a first query, which is sent along with what begins the transaction: a
-    round trip in place of three, which took a third of a small report's time."""
-    name = "database_read_url" if settings.database_read_url else "database_url"
-    asked = (first, values)
-    with _scoped(settings, name, scope, statement_seconds_max, one_moment=True, first=asked) as (connection, began):
-        _refuse_behind(settings, began)
-        yield connection, began.rows
 
 
 @contextmanager
@@ -108,41 +84,32 @@ def asking(settings: Settings) -> Iterator[Connection]:
 def behind(settings: Settings) -> float:
     """How old the replica is that reports read, in seconds; 0 where there is none. Raises StorageError."""
     name = "database_read_url" if settings.database_read_url else "database_url"
-    with _scoped(settings, name, Scope(""), 2, one_moment=False) as (_, began):
-        return began.behind_seconds
+    with _scoped(settings, name, Scope(""), 2, one_moment=False) as (_, seconds):
+        return seconds
 
 
 @contextmanager
 def _scoped(
-    settings: Settings,
-    name: str,
-    scope: Scope,
-    statement_seconds_max: int,
-    *,
-    one_moment: bool,
-    first: tuple[LiteralString, Mapping[str, Any]] | None = None,
-) -> Iterator[tuple[Connection, _Began]]:
-    """A reader's transaction on the server of that setting."""
+    settings: Settings, name: str, scope: Scope, statement_seconds_max: int, *, one_moment: bool
+) -> Iterator[tuple[Connection, float]]:
+    """A reader's transaction on the server of that setting, and how many seconds that is behind."""
 
     role: Role = "tripstream_reader" if scope.auth_user_id is None else "tripstream_owner_reader"
 
-    def begin(connection: Connection) -> _Began:
+    def begin(connection: Connection) -> float:
         connection.isolation_level = IsolationLevel.REPEATABLE_READ if one_moment else IsolationLevel.READ_COMMITTED
         connection.read_only = True
         values = {"site_id": scope.site_id, "auth_user_id": scope.auth_user_id or "", "role": role}
         values["statement_timeout"] = f"{statement_seconds_max}s"
         try:
-            with connection.pipeline():  # one after the other all the same: what is first asked is planned in the role
-                scoped = connection.execute(load("scopes")["begin"], values)
-                asked = connection.execute(*first, binary=True) if first else None
+            *_, seconds = connection.execute(load("scopes")["begin"], values).fetchall()[0]
         except _NO_ROLE as error:
             raise StorageError(_MISSING.format(role)) from error
-        *_, seconds = scoped.fetchall()[0]
-        return _Began(float(seconds), asked.fetchall() if asked else [])
+        return float(seconds)
 
     url = checked_url(settings, name)
-    with pools.borrowed(url, settings.read_connections_max, _configure, begin) as (connection, began):
-        yield connection, began
+    with pools.borrowed(url, settings.read_connections_max, _configure, begin) as (connection, behind_seconds):
+        yield connection, behind_seconds
 
 
 def _configure(connection: Connection) -> None:
@@ -154,13 +121,9 @@ def _configure(connection: Connection) -> None:
         connection.rollback()
 
 
-def _refuse_behind(settings: Settings, began: _Began) -> None:
-    """Raises StorageError."""
-    seconds, limit = began.behind_seconds, settings.replica_seconds_max
-    if seconds > limit:
-        age = f"{seconds:.0f} s old" if seconds < _FOREVER else "of an unknown age"
-        why = f"The replica is {age}, and figures may be {limit} s old (TRIPSTREAM_REPLICA_SECONDS_MAX): ask again."
-        raise StorageError(why, retry_after_seconds=5)
+def _behind(seconds: float, limit: int) -> str:
+    age = f"{seconds:.0f} s old" if seconds < _FOREVER else "of an unknown age"
+    return f"The replica is {age}, and figures may be {limit} s old (TRIPSTREAM_REPLICA_SECONDS_MAX): ask again."
 
 
 def checked_url(settings: Settings, name: str = "database_url") -> str:

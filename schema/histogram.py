@@ -7,6 +7,7 @@ including, EDGES[i], as Postgres' width_bucket numbers them; bucket 0 holds zero
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, zip_longest
 from math import ceil, sqrt
@@ -25,17 +26,16 @@ def of(counts: Iterable[tuple[int, int]]) -> list[int]:
 
 def merge(histograms: Iterable[Sequence[int]]) -> list[int]:
     """The histogram of everything that is in any of these."""
-    return [sum(counts) for counts in zip_longest(*histograms, fillvalue=0)]
+    return list(map(sum, zip_longest(*histograms, fillvalue=0)))
 
 
 def percentile(histogram: Sequence[int], share: float) -> float | None:
     """The value at or below which this share of all values lies (nearest rank), by at most a factor of ERROR_MAX more
     or less. None where there are no values."""
-    total = sum(histogram)
-    if not total:
+    reached = list(accumulate(histogram))
+    if not reached or not reached[-1]:
         return None
-    rank = max(ceil(share * total), 1)
-    bucket = next(i for i, reached in enumerate(accumulate(histogram)) if reached >= rank)
+    bucket = bisect_left(reached, max(ceil(share * reached[-1]), 1))
     if bucket == 0:
         return 0.0
     largest = EDGES[bucket] - 1 if bucket < len(EDGES) else EDGES[-1]

@@ -6,9 +6,8 @@ moments and its freshness, or InvalidRequest naming the parameter that is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date, datetime
-from typing import Annotated, Any, ClassVar, Literal, LiteralString, NamedTuple
+from datetime import date, datetime, timedelta
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,7 +18,6 @@ from schema.sql import load
 
 DAYS_MAX = 3660
 FIRST, LAST = date(1970, 1, 1), date(9900, 12, 31)  # what a span adds or takes away stays a date
-_THREE = "start and end already say how many days: leave one of the three out"
 _SQL = load("spans")
 SiteId = Annotated[
     str | None, Field(max_length=200, description="Whose figures, where an owner has pages in several sites.")
@@ -92,27 +90,10 @@ def site(connection: Connection, site_id: str, at: datetime) -> Site:
     return Site(*found)
 
 
-def asked(site_id: str, query: SpanQuery, at: datetime) -> tuple[LiteralString, dict[str, Any]]:
-    """The question which span is meant, for `answered`. `at` is now. Raises InvalidRequest."""
-    refuse_far("start", query.start)
-    refuse_far("end", query.end)
-    if query.start and query.end:
-        if query.days:
-            raise InvalidRequest(fields=[("days", _THREE)])
-        _refuse_wrong(query.start, query.end)
-    more = (query.days or query.days_default) - 1
-    forwards = more if query.days else None
-    values = {"start": query.start, "end": query.end, "more": more, "forwards": forwards}
-    return _SQL["span"], values | {"site_id": site_id, "at": at}
-
-
-def answered(site_id: str, rows: Sequence[Sequence[Any]]) -> Span:
-    """The span that is meant, as it was found. Raises InvalidRequest, NotFound."""
-    if not rows:
-        raise NotFound(f"There is no site {site_id}.")
-    span = Span(site_id, *rows[0])
-    _refuse_wrong(span.start, span.end)
-    return span
+def of(connection: Connection, site_id: str, query: SpanQuery, at: datetime) -> Span:
+    """The span that is meant. `at` is now. Raises InvalidRequest, NotFound."""
+    found = site(connection, site_id, at)
+    return between(connection, site_id, found, *days_of(query, found.today))
 
 
 def between(connection: Connection, site_id: str, site: Site, start: date, end: date) -> Span:
@@ -122,11 +103,24 @@ def between(connection: Connection, site_id: str, site: Site, start: date, end: 
     return Span(site_id, site.time_zone, site.today, start, end, starts, ends, site.as_of, is_moving)
 
 
-def _refuse_wrong(start: date, end: date) -> None:
+def days_of(query: SpanQuery, today: date) -> tuple[date, date]:
+    """First and last day. Raises InvalidRequest."""
+    refuse_far("start", query.start)
+    refuse_far("end", query.end)
+    start, end, days = query.start, query.end, query.days
+    if start and end and days:
+        raise InvalidRequest(fields=[("days", "start and end already say how many days: leave one of the three out")])
+    length = timedelta(days=(days or query.days_default) - 1)
+    if start is None:
+        end = end or today
+        return end - length, end
+    if end is None:
+        end = start + length if days else max(today, start)
     if start > end:
         raise InvalidRequest(fields=[("start", f"{start} lies after end, {end}")])
     if (end - start).days >= DAYS_MAX:
         raise InvalidRequest(fields=[("start", f"a span has at most {DAYS_MAX} days, not {(end - start).days + 1}")])
+    return start, end
 
 
 def refuse_far(name: str, day: date | None) -> None:
