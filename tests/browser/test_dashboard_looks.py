@@ -75,6 +75,18 @@ def test_a_page_weighs_little_and_only_charts_bring_the_library(chromium: Browse
         assert 5_000 < size < (CHARTS_MAX if has_charts else PLAIN_MAX), f"{path} takes {size} bytes"
 
 
+def test_without_scripts_tables_stay_where_they_are_and_steps_are_written(chromium: Browser, visited: Up) -> None:
+    context = chromium.new_context(base_url=visited.url, java_script_enabled=False)
+    page = context.new_page()
+    page.goto("/dashboard?days=7")
+    expect(page.get_by_role("table").first).to_be_visible()
+    page.goto("/dashboard/funnel?days=7")
+    page.get_by_label("Steps, with commas between").fill("page_view,search_submit")
+    page.get_by_role("button", name="Count").click()
+    expect(page.locator("#steps tbody tr")).to_have_count(2)
+    context.close()
+
+
 def tripstream(shop: Up, *arguments: str) -> str:
     """What one of our commands says of that installation."""
     done = subprocess.run(
