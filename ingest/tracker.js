@@ -152,7 +152,7 @@
     waiting = 0;
     return (flushing ||= send().finally(() => {
       flushing = 0;
-      if (names(BATCH)[0]) later(Math.max(paused(), options.seconds * 1000));
+      if (names(BATCH)[0]) later(Math.max(paused(), 0) || ORPHANED_MS);
     }));
   });
   const later = (ms) => (timer ||= setTimeout(flush, ms));

@@ -1,4 +1,4 @@
-"""The tracker as pages load it. In: GET /tracker.js, /tracker.VERSION.js and /tracker.d.ts, from any origin. Out: the file
+"""The tracker as pages load it. In: GET /tracker.js, /tracker.VERSION.js, /tracker.d.ts, from any origin. Out: the file
 that `make tracker` made of tracker.js, and its types.
 
 A version is its content's, so that a page may hold the address to a hash (SRI). One that is no longer, or not yet, here

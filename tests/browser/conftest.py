@@ -12,10 +12,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from schema.settings import Settings
 from tests.browser import visits
+from tests.browser.front import Front, fronting
 from tests.tripstream.starting import Up
 from tripstream import running
 from tripstream.embedded_postgres import DATABASE, Postgres
@@ -23,6 +24,7 @@ from tripstream.embedded_postgres import DATABASE, Postgres
 ADMIN = "a" * 32
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update")
+AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36"
 MISSING = "no Chromium or Chrome was found here, and what people see was not tested: install the package chromium"
 
 
@@ -32,13 +34,16 @@ def _executable() -> str | None:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The browser, headless; of one file, since as long as it is open no other event loop can run in this thread."""
+    """The browser, headless; of one file, since as long as it is open no other event loop can run in this thread. It
+    says that it is no robot: a context's own user agent is not what beacons are sent with."""
     path = _executable()
     if path is None:
         assert not os.environ.get("CI"), MISSING
         pytest.skip(MISSING)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, headless=True, args=[*ARGUMENTS])
+        browser = playwright.chromium.launch(
+            executable_path=path, headless=True, args=[*ARGUMENTS, f"--user-agent={AGENT}"]
+        )
         yield browser
         browser.close()
 
@@ -72,6 +77,24 @@ def page(chromium: Browser, shop: Up) -> Iterator[Page]:
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     yield page
+    context.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def site() -> Iterator[Front]:
+    """A small site with the tracker on it, which plays the server too."""
+    with fronting() as site:
+        yield site
+
+
+@pytest.fixture
+def visitor(chromium: Browser) -> Iterator[BrowserContext]:
+    """A fresh profile of a browser. What is thrown into one of its pages fails the test."""
+    context = chromium.new_context()
+    wrong: list[str] = []
+    context.on("weberror", lambda error: wrong.append(str(error.error)))
+    yield context
     context.close()
     assert wrong == []
 

@@ -1,66 +1,28 @@
-"""The demo shop as people use it: a search by keyboard, lists in two languages, a trip, sign-in, one's own events."""
+"""Searching in the demo shop as people do: by keyboard, by link, in two languages, and when something goes wrong."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from hashlib import sha256
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Route, expect
 
-from tests.browser.conftest import settled
-from tests.browser.test_dashboard import AGENT
+from reports.shop import page as shop_page
+from tests.browser.shopping import Opening, opening
 from tests.tripstream.starting import Up
-from tests.tripstream.waiting import until
 
+STATIC = Path(shop_page.__file__).parent / "static"
 ASKED = "**/api/v2/recommendations"
-WAITING = "Object.keys(localStorage).some((name) => name.startsWith('tripstream:b:'))"
-Opening = Callable[..., Page]
 
 
 @pytest.fixture
 def opened(chromium: Browser, shop: Up) -> Iterator[Opening]:
-    """Opens pages of fresh visitors. `fails`: whether a request may fail, which a browser says on its console."""
-    made = []
-
-    def open_one(path: str, *, fails: bool = False, **options: Any) -> Page:
-        size = {"width": 1280, "height": 900}
-        context = chromium.new_context(
-            base_url=shop.url, user_agent=AGENT, locale="en-US", **{"viewport": size} | options
-        )
-        page, wrong = context.new_page(), []
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" and not fails else None)
-        made.append((context, wrong))
-        page.goto(path)
-        expect(page.locator("h1")).to_be_visible()
-        return page
-
-    yield open_one
-    for context, wrong in made:
-        context.close()
-        assert wrong == []
-
-
-def visitor(page: Page) -> str:
-    return page.evaluate("tripstream.visitor()")
-
-
-def sent(page: Page) -> None:
-    """Wait until the browser keeps nothing that the server has not answered for."""
-    page.evaluate("tripstream.flush()")
-    until(lambda: not page.evaluate(WAITING), "everything is sent")
-
-
-def stored(shop: Up, **asked: str) -> list[dict[str, Any]]:
-    """A visitor's events as they are in Postgres."""
-    settled(shop)
-    answer = httpx.get(f"{shop.url}/api/stats/events", params={"limit": "500", "bots": "true", **asked}, timeout=30)
-    assert answer.status_code == 200, answer.text
-    return answer.json()["events"]
+    with opening(chromium, shop) as open_one:
+        yield open_one
 
 
 def recommended(shop: Up, **preferences: Any) -> dict[str, Any]:
@@ -197,104 +159,33 @@ def test_an_answer_that_never_comes_is_given_up_after_half_a_minute(opened: Open
     expect(page.get_by_role("alert")).to_contain_text("no answer within 30 seconds")
 
 
-def test_what_is_done_on_a_trips_page_is_counted_for_the_list_it_came_from(opened: Opening, shop: Up) -> None:
-    page = opened("/search/results?countries=IT")
-    page.context.route(re.compile("https://wa.me/.*"), lambda route: route.fulfill(body="hello"))
-    card = page.get_by_role("article").nth(1)
-    request, trip = card.get_attribute("data-request-id"), int(card.get_attribute("data-trip-id") or "")
-    card.get_by_role("link").click()
-    with page.expect_popup() as popup:
-        page.get_by_role("link", name="Ask on WhatsApp").click()
-    assert popup.value.url.startswith("https://wa.me/")
-    popup.value.close()
-    page.evaluate("document.getElementById('phone').addEventListener('click', (event) => event.preventDefault())")
-    page.get_by_role("link", name="Call us").click()
-    page.get_by_role("button", name="Save").click()
-    page.get_by_role("button", name="Saved").click()
-    page.get_by_role("button", name="Start booking").click()
-    expect(page.get_by_role("dialog")).to_contain_text("nothing is booked")
-    page.keyboard.press("Escape")
-    page.mouse.wheel(0, 4000)
-    until(lambda: page.evaluate("scrollY + innerHeight >= document.documentElement.scrollHeight - 2"), "it scrolls")
-    page.wait_for_timeout(1100)  # a look of less than a second is no dwelling
-    page.get_by_role("link", name="Find a trip").click()
-    who = visitor(page)
-    sent(page)
-    types = (
-        "click_trip",
-        "contact_whatsapp",
-        "contact_phone",
-        "save_trip",
-        "unsave_trip",
-        "booking_start",
-        "trip_dwell",
-    )
-    found = {one["eventType"]: one for one in stored(shop, visitor=who)}
-    assert {name: (found[name]["tripId"], found[name]["recommendationRequestId"]) for name in types} == dict.fromkeys(
-        types, (trip, request)
-    )
-    assert (found["click_trip"]["position"], found["click_trip"]["source"]) == (2, "search_results")
-    assert found["results_view"]["recommendationRequestId"] == request
-    assert {"page_view", "session_start", "scroll_depth"} <= found.keys()
-
-
-def test_whoever_signs_in_is_back_where_they_were_and_is_linked(opened: Opening, shop: Up) -> None:
-    page = opened("/search?countries=JP")
-    who, email = visitor(page), "noa.levi@example.com"
-    page.get_by_role("button", name="Sign in").click()
-    page.get_by_label("Email").fill(email)
-    page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("button", name=f"Signed in as {email}")).to_be_visible()
-    expect(page).to_have_url(re.compile(r"/search\?countries=JP$"))
-    sent(page)
-    user = f"demo-{sha256(email.encode()).hexdigest()[:24]}"
-    theirs = stored(shop, user=user)
-    assert {one["visitor"] for one in theirs} == {who}
-    assert {"user_identify", "page_view"} <= {one["eventType"] for one in theirs}
-    assert [one for one in theirs if "token" in str(one)] == []
-    page.get_by_role("button", name="Sign out").click()
-    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
-    assert visitor(page) != who
-
-
-def test_the_drawer_shows_each_event_on_its_way_into_postgres(opened: Opening) -> None:
-    page = opened("/")
-    held: list[Route] = []
-    is_held = True
-    page.route("**/api/events/batch", lambda route: held.append(route) if is_held else route.continue_())
-    page.get_by_role("button", name="Your events").click()
-    drawer = page.get_by_role("region", name="Your events")
-    seen = drawer.get_by_role("listitem").filter(has_text="page_view")
-    expect(seen.get_by_text("in the browser")).to_be_visible()
-    until(lambda: page.evaluate("1") and held, "it is sent")
-    is_held = False
-    for route in held:
-        route.continue_()
-    expect(seen.get_by_text("stored", exact=True).first).to_be_visible(timeout=15_000)
-    page.keyboard.press("Escape")
-    expect(drawer).to_have_count(0)
-    expect(page.get_by_role("button", name="Your events")).to_be_focused()
-
-
-def test_whoever_does_not_want_to_be_recorded_is_not(opened: Opening) -> None:
-    page = opened("/")
-    page.get_by_role("button", name="Your events").click()
-    page.get_by_label("Record what I do").uncheck()
-    posted: list[str] = []
-    page.on(
-        "request", lambda one: posted.append(one.url) if "/api/events" in one.url or "/api/session" in one.url else None
-    )
-    page.goto("/search/results?countries=IT")
-    expect(page.get_by_role("article").first).to_be_visible()
-    page.get_by_role("article").first.get_by_role("link").click()
-    expect(page.get_by_role("button", name="Start booking")).to_be_visible()
-    page.goto("/")
-    assert posted == []
-    assert page.evaluate("Object.keys(localStorage).filter((name) => name.startsWith('tripstream:'))") == []
-
-
-def test_a_trip_that_is_not_there_says_so(opened: Opening) -> None:
+def test_what_is_not_there_is_said_with_a_way_on(opened: Opening) -> None:
     page = opened("/trips/999999999", fails=True)
     expect(page.get_by_role("alert")).to_contain_text("no such trip")
     page.get_by_role("link", name="To the first page").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Where will you stand")
+    page.goto("/search/results?countries=XX")
+    expect(page.get_by_role("alert")).to_contain_text("does not exist")
+    page.get_by_role("alert").get_by_role("link", name="Find a trip").click()
+    expect(page).to_have_url(re.compile("/search$"))
+
+
+def test_a_blocked_tracker_stops_nothing_but_the_record(opened: Opening) -> None:
+    page = opened("/search", fails=True)
+    page.route("**/tracker.js", lambda route: route.abort())
+    page.reload()
+    page.get_by_role("button", name="Show trips").click()
+    page.get_by_role("article").first.get_by_role("link").click()
+    page.get_by_role("button", name="Start booking").click()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Your events").click()
+    expect(page.get_by_role("region", name="Your events")).to_contain_text("nothing is recorded")
+
+
+def test_both_languages_say_the_same_things() -> None:
+    said = {name: (STATIC / f"{name}.js").read_text() for name in ("english", "hebrew")}
+    words = {name: re.findall(r'^  "?([\w .]+?)"?: "(.+)",$', text, re.MULTILINE) for name, text in said.items()}
+    holes = {name: [(key, sorted(re.findall(r"{\w+}", text))) for key, text in found] for name, found in words.items()}
+    assert [key for key, _ in holes["english"]] == [key for key, _ in holes["hebrew"]] and len(words["english"]) > 100
+    different = {a[0] for a, b in zip(*holes.values(), strict=True) if a[1] != b[1]}
+    assert different == set()

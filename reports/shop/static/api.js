@@ -51,6 +51,7 @@ async function once(path, body, signal) {
   }
   if (answer.ok) return answer.json();
   if (answer.status === 404) throw new Problem("error.notFound");
+  if (answer.status === 422) throw new Problem("error.refused");
   const after = Math.min(+answer.headers.get("retry-after") || 0.5, 5) * 1000;
   throw Object.assign(new Problem("error.busy"), answer.status >= 500 || answer.status === 429 ? { after } : {});
 }

@@ -62,7 +62,7 @@ function why(result, found) {
       "details",
       { class: "why" },
       h("summary", {}, t("card.why", { n: result.matchScore })),
-      h("ul", {}, found.map(({ points, words }) => h("li", {}, h("span", {}, words), h("bdi", { class: "points" }, (points > 0 ? "+" : "−") + Math.abs(points))))),
+      h("ul", {}, found.map(({ points, words }) => h("li", {}, h("span", {}, words), h("bdi", { class: "points", dir: "ltr" }, (points > 0 ? "+" : "−") + Math.abs(points))))),
     ),
   ];
 }

@@ -65,7 +65,7 @@ function fill(shown, answer) {
   const { found, summary } = shown;
   shown.answer = answer;
   const { results } = answer;
-  summary.textContent = results.length ? t("results.count", { n: results.length, total: whole(answer.totalCandidates) }) : t("results.none");
+  summary.textContent = counted(answer);
   if (!results.length) {
     found.replaceChildren(h("div", { class: "notice" }, h("h2", {}, t("results.none")), h("p", {}, t("results.noneLead")), h("a", { class: "button primary", href: `/search${write(shown.wanted)}` }, t("results.change"))));
     return;
@@ -78,6 +78,13 @@ function fill(shown, answer) {
       relaxed.length && part("relaxed", t("results.relaxed"), t("results.relaxedLead"), relaxed, primary.length, "relaxed_results", shown),
     ].filter(Boolean),
   );
+}
+
+/** Candidates that were found by looking further do not fit, so they are no number to boast of. */
+function counted({ results, primaryCount, relaxedCount, totalCandidates }) {
+  if (!results.length) return t("results.none");
+  if (relaxedCount) return t("results.mixed", { primary: primaryCount, relaxed: relaxedCount });
+  return t("results.count", { n: results.length, total: whole(totalCandidates) });
 }
 
 /** Positions are those that are seen: they go on from the primary to the relaxed ones. */
@@ -116,7 +123,7 @@ function* wishes(known, wanted) {
   if (wanted.type) yield ["type", say(known.types.find((one) => one.id === wanted.type)) || String(wanted.type), null];
   if (wanted.min) yield ["min", `${t("search.min")}: ${wanted.min}`, null];
   if (wanted.max) yield ["max", `${t("search.max")}: ${wanted.max}`, null];
-  if (wanted.budget) yield ["budget", `≤ ${money(wanted.budget)}`, null];
+  if (wanted.budget) yield ["budget", t("results.budget", { amount: money(wanted.budget) }), null];
   if (wanted.difficulty) yield ["difficulty", t(`difficulty.${Math.min(wanted.difficulty, 3)}`), null];
   if (wanted.year) yield ["year", String(wanted.year), null];
   if (wanted.month) yield ["month", month(wanted.month), null];

@@ -70,12 +70,12 @@ async function viewed(signal) {
 /** What went wrong, and what to do. Anything that is no Problem is our own mistake, and the console's. */
 export function problem(error, retry, level = "h1") {
   if (!(error instanceof Problem)) console.error(error);
-  const isGone = ["error.notFound", "error.noPage"].includes(error.word);
+  const onward = { "error.notFound": ["/", "error.home"], "error.noPage": ["/", "error.home"], "error.refused": ["/search", "nav.search"] }[error.word];
   return h(
     "div",
     { class: "notice", role: "alert" },
     h(level, {}, t("error.title")),
     h("p", {}, t(error.word || "error.busy", error.values)),
-    isGone ? h("a", { class: "button", href: "/" }, t("error.home")) : h("button", { type: "button", class: "button primary", on: { click: retry } }, t("error.retry")),
+    onward ? h("a", { class: "button", href: onward[0] }, t(onward[1])) : h("button", { type: "button", class: "button primary", on: { click: retry } }, t("error.retry")),
   );
 }
