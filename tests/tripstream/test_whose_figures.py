@@ -28,6 +28,7 @@ PUBLIC = ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/api/v2/
 PUBLIC += ("/api/locations", "/api/countries", "/api/guides", "/api/trip-types", "/api/tags", "/v1/projects/")
 PUBLIC += ("/sourceConfig", "/array/", "/flags", "/decide", "/api/feature_flag/", "/api/surveys")
 PUBLIC += ("/api/early_access_features", "/api/web_experiments", "/dashboard")
+PUBLIC += ("/shop/", "/search", "/trips/", "/auth/callback")
 NAMED = ("/api/privacy/receipts/",)  # one by its id: tests/tripstream/test_privacy.py
 ENDLESS = ("/api/live",)
 WANTED: dict[str, Any] = {"steps": "page_view,click_trip", "by": "share", "limit": 50}
@@ -79,6 +80,7 @@ def routes(server: Server) -> dict[str, dict[str, Any]]:
         if (
             isinstance(route, APIRoute)
             and "GET" in (route.methods or ())
+            and route.path != "/"
             and not route.path.startswith((*PUBLIC, *NAMED, *ENDLESS))
         ):
             needed = {alias for p in route.dependant.query_params for alias in _required(p.alias, p.field_info)}
