@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ import redis
 
 from schema import migrate, pools
 from schema.settings import Settings
+from tests.scratch import DISK, directory
 from tripstream.embedded_postgres import DATABASE, Postgres
 from tripstream.embedded_valkey import Valkey
 
@@ -33,8 +32,6 @@ for _name in [
 
 # What a crash of the machine would lose, no test can see; clones of the database cost half as much.
 UNSYNCED = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "256MB"}
-DISK, MEMORY = Path("/tmp"), Path("/dev/shm")
-MEMORY_BYTES_MIN = 3 << 30  # a worker's servers were seen to take 0.3 GB
 _numbers = itertools.count(1)
 
 
@@ -57,7 +54,7 @@ class Servers:
 @pytest.fixture
 def state() -> Iterator[Path]:
     """An empty state directory, short enough for sockets and open to the servers' user when we are root."""
-    with _state() as path:
+    with directory() as path:
         yield path
 
 
@@ -65,13 +62,13 @@ def state() -> Iterator[Path]:
 def own_state() -> Iterator[Callable[[], Path]]:
     """Makes further ones, which live until the end of the run."""
     with ExitStack() as stack:
-        yield lambda: stack.enter_context(_state())
+        yield lambda: stack.enter_context(directory())
 
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     """The servers that every test shares. Do not kill these: ask for `own_servers`."""
-    with _state() as path, _running(path, UNSYNCED) as both:
+    with directory() as path, _running(path, UNSYNCED) as both:
         migrate.upgrade(both.settings())
         yield both
 
@@ -95,30 +92,11 @@ def own_servers() -> Iterator[Callable[[], Servers]]:
     with ExitStack() as stack:
 
         def make() -> Servers:
-            both = stack.enter_context(_running(stack.enter_context(_state(DISK)), {}))
+            both = stack.enter_context(_running(stack.enter_context(directory(DISK)), {}))
             migrate.upgrade(both.settings())
             return both
 
         yield make
-
-
-def _quickest() -> Path:
-    """Memory, where there is plenty and programs may run: a clone of the database, 661 files, took 0.03 s there, and 0.2
-    to 0.8 on a disk. kill -9 of a server loses neither."""
-    try:
-        found = os.statvfs(MEMORY)
-    except OSError:
-        return DISK
-    return DISK if found.f_flag & os.ST_NOEXEC or found.f_bavail * found.f_frsize < MEMORY_BYTES_MIN else MEMORY
-
-
-@contextmanager
-def _state(parent: Path | None = None) -> Iterator[Path]:
-    """A directory outside pytest's own, which is closed to other users and too long for a socket."""
-    path = Path(tempfile.mkdtemp(prefix="tripstream-", dir=parent or _quickest())).resolve()
-    path.chmod(0o711)  # when we are root, the servers' user passes through
-    yield path
-    shutil.rmtree(path)
 
 
 @contextmanager
