@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -177,7 +178,9 @@ def chores(settings: Settings, trap: _Trap) -> None:
 
 
 def ticker(settings: Settings, trap: _Trap) -> None:
-    """The real clock."""
+    """The real clock; what was accepted is mirrored every two seconds, and not every fifteen."""
+    soon = {"mirror": timedelta(seconds=2)}
+    clock.CHORES = tuple(chore._replace(every=soon.get(chore.name, chore.every)) for chore in clock.CHORES)
     clock.run(settings, trap.stop.is_set)
 
 
