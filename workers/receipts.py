@@ -44,7 +44,7 @@ def verdicts(
 ) -> dict[UUID, list[dict[str, Any]]]:
     """Verdicts by batch, of those that have any; `index` is the event's place in the request."""
     found: defaultdict[UUID, list[dict[str, Any]]] = defaultdict(list)
-    places = places_of(new)
+    places = places_of(new) if repeated or dead or unfit or discarded else {}
     for batch_id, ordinal, verdict in _verdicts(repeated, dead, unfit):
         found[batch_id].append({"index": None if ordinal is None else places[batch_id][ordinal]} | verdict)
     for entry, ordinal in discarded:

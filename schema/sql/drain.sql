@@ -8,9 +8,9 @@ CREATE TEMP TABLE IF NOT EXISTS stage (LIKE events) ON COMMIT DELETE ROWS
 -- name: new_batches
 -- Returns the batches that were not drained before; a second drain of the same batch waits here and gets none.
 INSERT INTO batches (batch_id, site_id, received_at, accepted, stored)
-SELECT batch_id, site_id, received_at, accepted, accepted
-FROM unnest(%(batch_ids)s::uuid[], %(sites)s::text[], %(received)s::timestamptz[], %(accepted)s::int[])
-    AS b (batch_id, site_id, received_at, accepted)
+SELECT batch_id, (%(names)s::text[])[site], received_at, accepted, accepted
+FROM unnest(%(batch_ids)s::uuid[], %(sites)s::int[], %(received)s::timestamptz[], %(accepted)s::int[])
+    AS b (batch_id, site, received_at, accepted)
 ORDER BY batch_id
 ON CONFLICT DO NOTHING
 RETURNING batch_id
