@@ -20,7 +20,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from schema.errors import NotFound
+from schema.errors import ConfigError, NotFound
 
 FOR_EVER = "public, max-age=31536000, immutable"
 _SMALL = 300  # bytes below which compression saves nothing
@@ -92,8 +92,8 @@ def of_folder(folder: Path) -> dict[str, Path]:
 
 
 def of_package(package: str, *inside: str) -> Path:
-    """A file of an installed package, found without importing it. Raises RuntimeError that says what to install."""
+    """A file of an installed package, found without importing it. Raises ConfigError that says what to install."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise RuntimeError(f"{package} is not installed: run `make up`, or pip install -r requirements/run.txt")
+        raise ConfigError(f"{package} is not installed: run `make up`, or pip install -r requirements/run.txt")
     return Path(spec.origin).parent.joinpath(*inside)

@@ -6,6 +6,7 @@ Where there is no browser these tests are left out, and the end of the run says 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -130,4 +131,8 @@ def sign_in(page: Page, key: str) -> None:
     page.goto("/dashboard/sign-in?next=/dashboard/dead-letters")
     page.get_by_label("Key").fill(key)
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Dead letters")
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_have_text(re.compile("Dead letters|Which site"))
+    if heading.inner_text() == "Which site?":  # another test has made a second one
+        page.get_by_role("button", name="default").click()
+    expect(heading).to_have_text("Dead letters")

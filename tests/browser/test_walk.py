@@ -144,6 +144,7 @@ def test_what_a_person_did_is_in_every_view_within_three_seconds(tabs: Tabs, sho
     moved = {"impression_count": 1, "click_count": 1, "whatsapp_contact_count": 1}
     expected = {name: n + moved.get(name, 0) for name, n in expected.items()}
     until(lambda: counters(known, trip) == expected, f"counters {counters(known, trip)} are {expected}", left())
+    settled(shop)  # a funnel follows the rollup, which comes each minute, or when it is asked for
     until(lambda: came(tabs.funnel) == [n + 1 for n in before_steps], "the funnel has one more", left())
     took = time.monotonic() - done
     assert took < seconds
