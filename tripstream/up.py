@@ -47,6 +47,7 @@ _PRELOADED = (
     "workers.clock",
     "workers.rollup",
     "workers.mover",
+    "workers.erasure",
     "recommender.building",
     "datasketches",
 )
@@ -128,8 +129,8 @@ def _preload() -> None:
 
 
 def _migrate(settings: Settings, demo: int) -> list[str]:
-    """In a process of its own: Alembic and psycopg would hold 35 MB here for as long as everything runs. Returns what
-    it says of trips that it loaded."""
+    """In a process of its own: Alembic would stay here for as long as everything runs. Returns what it says of trips
+    that it loaded. Meanwhile we import what is forked later."""
     with subprocess.Popen(
         [sys.executable, "-m", "tripstream", "migrate", f"--demo={demo}"],
         env=environment(settings),
@@ -139,7 +140,7 @@ def _migrate(settings: Settings, demo: int) -> list[str]:
         preexec_fn=die_with_parent(signal.SIGKILL),
     ) as migration:
         if Nursery.is_possible():
-            _preload()  # meanwhile, on another core
+            _preload()
         out, error = migration.communicate()
     if migration.returncode:
         raise StorageError(error.strip().split("\n")[-1].removeprefix("tripstream: "))
