@@ -73,7 +73,7 @@ def _memory(pid: int) -> tuple[str, int, int]:
 def program(pid: int) -> str:
     """What a process is: one of ours by its command, or by what `tripstream up` calls it, without its number."""
     words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").replace("\0", " ").split()
-    if "tripstream" in words:
+    if "tripstream" in words and not words[0].endswith(":"):  # Postgres' own say which database
         named = " ".join(word for word in words[words.index("tripstream") + 1 :] if not word.startswith("-"))
         return re.sub(r"[-.]\d+$", "", named) or "up"
     return Path(words[0].rstrip(":")).name if words else "?"

@@ -73,7 +73,7 @@ app = _CommandLine(
 @app.command()
 def up() -> None:
     """Run everything on this machine: servers, web, workers, clock."""
-    from tripstream.up import up as run  # heavy: Alembic, psycopg
+    from tripstream.up import up as run  # the supervisor, the servers
 
     raise typer.Exit(run(settings_module.load()))
 

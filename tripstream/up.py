@@ -48,6 +48,7 @@ _PRELOADED = (
     "workers.clock",
     "workers.rollup",
     "workers.mover",
+    "workers.erasure",
     "recommender.building",
     "datasketches",
 )
@@ -131,8 +132,8 @@ def _preload() -> None:
 
 
 def _migrate(settings: Settings, occurrences: int) -> list[str]:
-    """In a process of its own: Alembic and psycopg would hold 35 MB here for as long as everything runs. Returns what
-    it says of trips that it loaded."""
+    """In a process of its own: Alembic would stay here for as long as everything runs. Returns what it says of trips
+    that it loaded. Meanwhile we import what is forked later."""
     with subprocess.Popen(
         [sys.executable, "-m", "tripstream", "migrate", f"--demo={occurrences}"],
         env=environment(settings),
@@ -142,7 +143,7 @@ def _migrate(settings: Settings, occurrences: int) -> list[str]:
         preexec_fn=die_with_parent(signal.SIGKILL),
     ) as migration:
         if Nursery.is_possible():
-            _preload()  # meanwhile, on another core
+            _preload()
         out, error = migration.communicate()
     if migration.returncode:
         raise StorageError(error.strip().split("\n")[-1].removeprefix("tripstream: "))

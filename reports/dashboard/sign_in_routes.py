@@ -6,6 +6,7 @@ Keys are 32 random bytes, so guesses are not counted: each costs one question to
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
@@ -46,7 +47,7 @@ def add_signing_in(app: FastAPI, settings: Settings, sealed: Sealed) -> None:
         except TripstreamError as error:
             wrong = _WRONG if isinstance(error, Unauthorized) and key else error.message
             return page(request, "sign_in.html", error.status, next=after, ended=False, problem=wrong)
-        onward = RedirectResponse("/dashboard/site" if several else after, 303)
+        onward = RedirectResponse("/dashboard/site?" + urlencode({"next": after}) if several else after, 303)
         return _signed_in(request, onward, sealed.seal(key, rights.LOCAL_SITE if installs else ""))
 
     @app.post("/dashboard/sign-out", include_in_schema=False)
@@ -59,7 +60,9 @@ def add_signing_in(app: FastAPI, settings: Settings, sealed: Sealed) -> None:
     def sites(request: Request) -> Response:
         with told(request) as answer:
             _require_installations(settings, request)
-            answer.response = page(request, "site.html", sites=all_sites(settings))
+            answer.response = page(
+                request, "site.html", sites=all_sites(settings), next=inside(request.query_params.get("next"))
+            )
         return answer.response
 
     @app.post("/dashboard/site", include_in_schema=False)
@@ -68,7 +71,8 @@ def add_signing_in(app: FastAPI, settings: Settings, sealed: Sealed) -> None:
             key = _require_installations(settings, request)
             if (site_id := said.get("site", "")) not in all_sites(settings):
                 raise NotFound(f"There is no site {site_id}.")
-            answer.response = _signed_in(request, RedirectResponse("/dashboard", 303), sealed.seal(key, site_id))
+            onward = RedirectResponse(inside(said.get("next")), 303)
+            answer.response = _signed_in(request, onward, sealed.seal(key, site_id))
         return answer.response
 
 
