@@ -205,6 +205,7 @@ def test_only_visible_time_is_dwell(page: Page, site: Front) -> None:
 
 def test_changes_of_filters_wait_until_they_rest(page: Page, site: Front) -> None:
     page.goto(site.url)
+    page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=10))
     for budget in (100, 200, 300):
         page.evaluate("(budget) => tripstream.filter('budget', budget)", budget)
         page.clock.run_for(300)
