@@ -37,7 +37,6 @@ def ask(connection: Connection, span: Span, query: FunnelPage) -> dict[str, Any]
         "asked": query,
         "found": found,
         "steps": [*zip(found.steps, was.steps, strict=True)],
-        "chosen": steps,
         "choices": [*dict.fromkeys([*steps, *TOGETHER, *known])],
         "windows": WINDOWS,
         "steps_max": STEPS_MAX,
