@@ -55,7 +55,8 @@ ORDER BY event_type_id
 -- name: clear_hour
 -- A recomputed hour replaces what was there.
 WITH of_all_types AS (DELETE FROM hourly_stats WHERE site_id = %(site_id)s AND hour = %(bucket)s)
-DELETE FROM rollup_hourly WHERE site_id = %(site_id)s AND hour = %(bucket)s
+DELETE FROM rollup_hourly
+WHERE site_id = %(site_id)s AND event_type_id = ANY (ARRAY(SELECT event_type_id FROM event_types)) AND hour = %(bucket)s
 
 -- name: clear_day
 -- A recomputed day replaces what was there.
