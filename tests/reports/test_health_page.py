@@ -96,3 +96,12 @@ def test_a_letter_that_was_patched_meanwhile_is_not_patched_over(pipe: Pipeline,
         assert second.status_code == 400
         assert "Somebody else changed this letter" in second.text
         assert "&#34;trip_id&#34;: 6" in second.text
+
+
+def test_what_no_text_can_hold_is_refused_in_words(pipe: Pipeline, letter: int) -> None:
+    path = f"/dashboard/dead-letters/{letter}"
+    with serving(pipe.settings) as server:
+        headers = HERE | {"x-read-key": key_of(server, "one", "admin")}
+        said = {"do": "patch", "seen": "", "event": '{"event_type": "half \\ud800"}'}
+        answer = server.request("POST", path, host=FAR, headers=headers, data=said)
+    assert (answer.status_code, "half of a character" in answer.text) == (400, True)
