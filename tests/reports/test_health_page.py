@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import httpx
@@ -105,3 +106,14 @@ def test_what_no_text_can_hold_is_refused_in_words(pipe: Pipeline, letter: int) 
         said = {"do": "patch", "seen": "", "event": '{"event_type": "half \\ud800"}'}
         answer = server.request("POST", path, host=FAR, headers=headers, data=said)
     assert (answer.status_code, "half of a character" in answer.text) == (400, True)
+
+
+def test_what_came_with_a_letter_that_cannot_be_read_is_for_the_admin_key(pipe: Pipeline, letter: int) -> None:
+    """It may hold the network it came from, and whose token: of other letters nobody is shown these."""
+    pipe.connection.execute("UPDATE dead_letters SET event_id = NULL, raw = 'verified: jane@example.com'")
+    with serving(pipe.settings) as server:
+        keys = {role: {"x-read-key": key_of(server, "one", role)} for role in ("read", "admin")}
+        path = f"/dashboard/dead-letters/{letter}"
+        shown = {role: server.request("GET", path, host=FAR, headers=key).text for role, key in keys.items()}
+    sent = base64.b64encode(b"verified: jane@example.com").decode()
+    assert ("cannot be read" in shown["read"], sent in shown["read"], sent in shown["admin"]) == (True, False, True)
