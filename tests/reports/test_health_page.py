@@ -9,6 +9,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from reports import conservation
 from schema import db, sites
 from schema.settings import Settings
 from tests.ingest.serving import Server, add_site, serving
@@ -39,6 +40,20 @@ def test_postgres_away_is_an_alarm_with_its_remedy(settings: Settings) -> None:
     for said in ("TripstreamPostgresAway", "Start Postgres; drains go on by themselves", "cannot be reached"):
         assert said in text
     assert "All is well" not in text
+
+
+def test_books_that_were_not_counted_are_not_said_to_add_up(pipe: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_site(pipe.settings, "one")
+    with serving(pipe.settings) as server:
+        key = {"x-read-key": key_of(server, "one", "read")}
+
+        def said() -> tuple[bool, bool]:
+            text = server.request("GET", "/dashboard/health", host=FAR, headers=key).text
+            return "The books of this site add up" in text, "Too many batches wait" in text
+
+        assert said() == (True, False)
+        monkeypatch.setattr(conservation, "BATCHES_MAX", -1)
+        assert said() == (False, True)
 
 
 @pytest.fixture
