@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 from pydantic import Field
 
 from recommender.preferences import FILTERS
-from schema import answers, histogram, sketch
+from schema import answers, histogram, sketch, spans
 from schema.answers import SpanAnswer
 from schema.db import Connection
 from schema.sql import load
@@ -134,9 +134,9 @@ class TopSearches(SpanAnswer):
 
 
 def last_days(connection: Connection, site_id: str, days: int, at: datetime) -> Span:
-    """The site's last so many days, the one that `at` lies in included."""
-    ((today, zone),) = connection.execute(_SQL["today"], {"site_id": site_id, "at": at}).fetchall()
-    return Span(site_id=site_id, time_zone=zone, start=today - timedelta(days=days - 1), end=today)
+    """The site's last so many days, the one that `at` lies in included. Raises NotFound."""
+    site = spans.site(connection, site_id, at)
+    return Span(site_id, site.time_zone, site.today - timedelta(days=days - 1), site.today)
 
 
 def summary(connection: Connection, span: Span) -> Metrics:

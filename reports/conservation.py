@@ -8,7 +8,7 @@ lanes' locks.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from psycopg.rows import namedtuple_row
@@ -22,6 +22,7 @@ from schema.sql import load
 
 LOOKS = 4
 BATCHES_MAX = 5000  # in the queue, beyond which they are not counted by site: reading them takes seconds
+_BATCHES_AT_ONCE = 100
 _SQL = load("health")
 
 
@@ -52,10 +53,16 @@ def _look(connection: Connection, redis: Redis, settings: Settings, site_id: str
     lanes = stream.known_lanes(redis, settings.lanes)
     few = sum(lane.batches for lane in stream.backlog(redis, lanes)) <= BATCHES_MAX
     accepted, tails = stream.snapshot(redis, lanes, sites)
-    waiting = [one for lane, tail in tails.items() for one in stream.waiting(redis, lane, tail)] if few else []
+    waiting = [one for lane, tail in tails.items() for one in _waiting(redis, lane, tail)] if few else []
     rows = _rows(connection, waiting, site_id)
     queued = _queued(waiting, rows[0].receipts if rows else []) if few else None
     return [_books(row, accepted.get(row.site_id, 0), queued) for row in rows]
+
+
+def _waiting(redis: Redis, lane: int, until: str) -> Iterator[Entry]:
+    """Without what is in them: a thousand may hold a GB."""
+    for one in stream.waiting(redis, lane, until, _BATCHES_AT_ONCE):
+        yield one._replace(batch=None, payload=b"", asked=None)
 
 
 def _rows(connection: Connection, waiting: Sequence[Entry], site_id: str | None) -> list[Any]:

@@ -26,8 +26,8 @@ from schema.errors import Busy, InvalidRequest
 from schema.spans import Span, SpanQuery
 from schema.sql import load
 
-STEPS_MAX, HITS_MAX, DAYS_MAX = 10, 4_000_000, 400
-_AT_ONCE = threading.BoundedSemaphore(2)  # each may hold 100 MB
+STEPS_MAX, HITS_MAX, SESSIONS_MAX, DAYS_MAX = 10, 4_000_000, 2_000_000, 400
+_AT_ONCE = threading.BoundedSemaphore(2)  # each may hold 200 MB: 16 bytes an event, 90 a session
 _SQL = load("funnels")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -135,9 +135,12 @@ def _comes_twice(steps: Sequence[Sequence[int]]) -> bool:
 def _hits(connection: Connection, span: Span, steps: Sequence[Sequence[int]], by: str) -> list[Hits]:
     """Each step's events. Raises InvalidRequest where they are too many to hold."""
     types = sorted({one for step in steps for one in step})
-    if walks.many(connection, span, types) > HITS_MAX:
+    events, sessions = walks.many(connection, span, types)
+    if events > HITS_MAX:
         why = f"more than {HITS_MAX:,} events of these types: ask for fewer days, or leave out the commonest step"
         raise InvalidRequest(fields=[("days", why)])
+    if sessions > SESSIONS_MAX:
+        raise InvalidRequest(fields=[("days", f"more than {SESSIONS_MAX:,} sessions: ask for fewer days")])
     found = walks.hits(connection, span, types, by)
     return [walks.together([found[one] for one in step]) for step in steps]
 

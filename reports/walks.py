@@ -32,10 +32,10 @@ class _Day(NamedTuple):
     began: Integers
 
 
-def many(connection: Connection, span: Span, types: Sequence[int]) -> int:
-    """How many events there are to hold."""
-    ((count,),) = connection.execute(_SQL["many"], span.bounds | {"types": list(types)}).fetchall()
-    return int(count)
+def many(connection: Connection, span: Span, types: Sequence[int]) -> tuple[int, int]:
+    """How many events there are to hold, and how many sessions: all of the days', however few did any of it."""
+    ((events, sessions),) = connection.execute(_SQL["many"], span.bounds | {"types": list(types)}).fetchall()
+    return events, sessions
 
 
 def hits(connection: Connection, span: Span, types: Sequence[int], by: str) -> dict[int, Hits]:

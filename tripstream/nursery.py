@@ -219,6 +219,7 @@ def _fork_and_end() -> None:
 
 def _be_adopted(told: socket.socket, caller: int) -> None:
     """Say who we are, wait until our parent has ended, and never outlive the caller. Ends us where that failed."""
+    os.setsid()  # before anybody knows us: whoever kills us kills our group
     with told:
         told.send(str(os.getpid()).encode())
         is_done = told.recv(1)
@@ -229,7 +230,6 @@ def _be_adopted(told: socket.socket, caller: int) -> None:
 
 def _become(order: _Order, descriptors: list[int]) -> None:
     """Be what `order` says: name, environment, and these descriptors and no others."""
-    os.setsid()
     name_process(f"tripstream {order.name}")
     os.environ.clear()
     os.environ.update(order.environment)

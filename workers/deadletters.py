@@ -76,6 +76,8 @@ def patch(connection: Connection, dead_letter_id: int, changes: dict[str, Any]) 
             event = from_json(msgspec.json.encode(merged))
         except msgspec.ValidationError as error:
             raise InvalidEvent("invalid_field", f"The patched event does not fit: {error}") from None
+        except UnicodeEncodeError:  # "\ud800" is JSON, and no text
+            raise InvalidEvent("invalid_field", "The patched event does not fit: it has half of a character.") from None
         values = {"dead_letter_id": dead_letter_id, "raw": as_json(event), "event_id": event.event_id}
         connection.execute(_SQL["patch"], values)
     return event

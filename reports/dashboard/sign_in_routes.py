@@ -38,7 +38,7 @@ def add_signing_in(app: FastAPI, settings: Settings, sealed: Sealed) -> None:
     def sign_in(request: Request, said: Said) -> Response:
         key, after = said.get("key", "").strip(), inside(said.get("next"))
         try:
-            if not key:
+            if not key.isascii() or not key:  # no header could hold the former
                 raise Unauthorized(_NO_KEY)
             with db.wrapped():
                 rights.readable_site(settings, Headers({"x-read-key": key}), None)

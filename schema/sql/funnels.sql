@@ -5,9 +5,12 @@
 SELECT event_type, event_type_id FROM event_types WHERE event_type = ANY(%(names)s::text[])
 
 -- name: many
--- How many events of some types the days have.
-SELECT coalesce(sum(events), 0)::bigint FROM daily_steps
-WHERE site_id = %(site_id)s AND event_type_id = ANY(%(types)s::smallint[]) AND date BETWEEN %(start)s AND %(end)s
+-- How many events of some types the days have, and how many sessions.
+SELECT (SELECT coalesce(sum(events), 0)::bigint FROM daily_steps
+        WHERE site_id = %(site_id)s AND event_type_id = ANY(%(types)s::smallint[])
+          AND date BETWEEN %(start)s AND %(end)s) AS events,
+    (SELECT coalesce(sum(sessions), 0)::bigint FROM daily_walks
+     WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s) AS sessions
 
 -- name: walks
 -- The days' sessions.

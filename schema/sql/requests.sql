@@ -129,11 +129,6 @@ WHERE e.site_id = %(site_id)s AND e.occurred_at >= %(starts)s AND e.occurred_at 
   AND e.recommendation_request_id IS NOT NULL AND r.requested_at < %(ends)s AND NOT r.is_bot
 GROUP BY at ORDER BY at
 
--- name: today
--- The day that it is, at some moment, in a site's own time zone.
-SELECT local_day(%(at)s, time_zone, until), time_zone FROM site_zones
-WHERE site_id = %(site_id)s AND %(at)s::timestamptz >= starts AND %(at)s::timestamptz < ends
-
 -- name: freshness
 -- Until when figures are complete (null: never rolled up), and whether those of these days may still change by themselves.
 SELECT nullif(as_of, '-infinity'), as_of = '-infinity'

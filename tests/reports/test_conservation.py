@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import tracemalloc
+
 import pytest
 
 from reports import alarms, conservation
@@ -46,6 +49,16 @@ def test_what_is_missing_is_said_and_a_queue_too_long_to_read_is_not_guessed(
     pipe.accept(batch(canonical(2), n=7), batch(canonical(3), n=8))
     monkeypatch.setattr(conservation, "BATCHES_MAX", 1)
     assert [(one.queued, one.difference) for one in books(pipe)] == [(None, None)]
+
+
+def test_counting_what_waits_does_not_hold_what_is_in_it(pipe: Pipeline) -> None:
+    large = json.dumps({"said": "x" * 20_000})
+    pipe.accept(*(batch(canonical(n, metadata=large), n=1000 + n) for n in range(400)))
+    tracemalloc.start()
+    assert [one.queued for one in books(pipe)] == [400]
+    held = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert held < 400 * len(large)
 
 
 def test_a_reader_sees_its_own_books_and_the_monitor_all(pipe: Pipeline) -> None:

@@ -256,6 +256,10 @@ def test_too_much_to_hold_and_too_long_to_wait_say_to_narrow_the_days(
     assert (shown["fields"][0]["field"], "3 events" in shown["message"]) == ("days", True)
     monkeypatch.setattr(funnels, "HITS_MAX", 4)
     assert counts(ask, "page_view,search_submit,page_view") == [2, 2, 0]
+    monkeypatch.setattr(funnels, "SESSIONS_MAX", 1)
+    shown = ask("funnel", steps="page_view,search_submit", **JANUARY).json()
+    assert (shown["fields"][0]["field"], "1 sessions" in shown["message"]) == ("days", True)
+    monkeypatch.setattr(funnels, "SESSIONS_MAX", 2)
 
     def cancelled(*_: object, **__: object) -> None:
         raise psycopg.errors.QueryCanceled

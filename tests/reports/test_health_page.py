@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
+from reports import conservation
 from schema import db, sites
 from schema.settings import Settings
 from tests.ingest.serving import Server, add_site, serving
@@ -38,6 +40,20 @@ def test_postgres_away_is_an_alarm_with_its_remedy(settings: Settings) -> None:
     for said in ("TripstreamPostgresAway", "Start Postgres; drains go on by themselves", "cannot be reached"):
         assert said in text
     assert "All is well" not in text
+
+
+def test_books_that_were_not_counted_are_not_said_to_add_up(pipe: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_site(pipe.settings, "one")
+    with serving(pipe.settings) as server:
+        key = {"x-read-key": key_of(server, "one", "read")}
+
+        def said() -> tuple[bool, bool]:
+            text = server.request("GET", "/dashboard/health", host=FAR, headers=key).text
+            return "The books of this site add up" in text, "Too many batches wait" in text
+
+        assert said() == (True, False)
+        monkeypatch.setattr(conservation, "BATCHES_MAX", -1)
+        assert said() == (False, True)
 
 
 @pytest.fixture
@@ -96,3 +112,23 @@ def test_a_letter_that_was_patched_meanwhile_is_not_patched_over(pipe: Pipeline,
         assert second.status_code == 400
         assert "Somebody else changed this letter" in second.text
         assert "&#34;trip_id&#34;: 6" in second.text
+
+
+def test_what_no_text_can_hold_is_refused_in_words(pipe: Pipeline, letter: int) -> None:
+    path = f"/dashboard/dead-letters/{letter}"
+    with serving(pipe.settings) as server:
+        headers = HERE | {"x-read-key": key_of(server, "one", "admin")}
+        said = {"do": "patch", "seen": "", "event": '{"event_type": "half \\ud800"}'}
+        answer = server.request("POST", path, host=FAR, headers=headers, data=said)
+    assert (answer.status_code, "half of a character" in answer.text) == (400, True)
+
+
+def test_what_came_with_a_letter_that_cannot_be_read_is_for_the_admin_key(pipe: Pipeline, letter: int) -> None:
+    """It may hold the network it came from, and whose token: of other letters nobody is shown these."""
+    pipe.connection.execute("UPDATE dead_letters SET event_id = NULL, raw = 'verified: jane@example.com'")
+    with serving(pipe.settings) as server:
+        keys = {role: {"x-read-key": key_of(server, "one", role)} for role in ("read", "admin")}
+        path = f"/dashboard/dead-letters/{letter}"
+        shown = {role: server.request("GET", path, host=FAR, headers=key).text for role, key in keys.items()}
+    sent = base64.b64encode(b"verified: jane@example.com").decode()
+    assert ("cannot be read" in shown["read"], sent in shown["read"], sent in shown["admin"]) == (True, False, True)

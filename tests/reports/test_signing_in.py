@@ -194,3 +194,8 @@ def test_the_installations_key_looks_at_the_site_it_chose_and_a_sites_key_choose
     own = cookie_of(sign_in(server, key_of(server, "admin")))
     assert ask(server, "/dashboard/site", own).status_code == 403
     assert ask(server, "/api/stats/overview", own, x_site_id="other").json()["siteId"] == "one"
+
+
+def test_a_key_in_letters_that_no_header_holds_is_a_wrong_key(server: Server) -> None:
+    answer = sign_in(server, "מפתח")
+    assert (answer.status_code, "There is no such key" in answer.text) == (401, True)

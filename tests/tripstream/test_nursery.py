@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -82,6 +83,22 @@ def test_how_it_ends_is_told_as_of_any_python(forks: Forks) -> None:
     one.sees(r"app-1 +\| a word\n")
     one.sees(r"app-2 +\| ZeroDivisionError: division by zero\n")
     one.sees(r"app-4 +\| unfinished\n")
+
+
+def test_it_leads_its_group_before_the_supervisor_knows_it_so_that_killing_the_group_kills_it() -> None:
+    code = (
+        "import asyncio, os, sys\n"
+        "from tripstream.nursery import Nursery\n"
+        "async def groups(nursery):\n"
+        "    for _ in range(10):\n"
+        "        child = await nursery.start('x', [sys.executable, '-m', 'this'], dict(os.environ), 2, ())\n"
+        "        print(os.getpgid(child.pid) == child.pid)\n"
+        "        await child.wait()\n"
+        "with Nursery() as nursery:\n"
+        "    asyncio.run(groups(nursery))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["True"] * 10
 
 
 def test_kill_9_of_the_nursery_ends_nothing_and_the_next_start_does_without_it(forks: Forks) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from starlette.requests import HTTPConnection
 
 from schema import db, owners, rights, sites
@@ -23,6 +23,7 @@ from tests.make import canonical, uid
 from tests.workers.pipeline import Pipeline, pipeline
 
 FAR = "203.0.113.7"
+EVERY = "of the installation, which is long enough"
 # What anybody may ask, and what never ends. Everything else answers to a key.
 PUBLIC = ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/api/v2/", "/api/evaluation/scenarios")
 PUBLIC += ("/api/locations", "/api/countries", "/api/guides", "/api/trip-types", "/api/tags", "/v1/projects/")
@@ -62,7 +63,7 @@ def traffic(pipe: Pipeline, site_id: str) -> str:
 
 @pytest.fixture
 def two(settings: Settings) -> Iterator[Two]:
-    known = settings.model_copy(update=Settings(**HS).model_dump(include=set(HS)))
+    known = settings.model_copy(update=Settings(**HS).model_dump(include=set(HS)) | {"admin_key": SecretStr(EVERY)})
     keys = {(site_id, "write"): add_site(known, site_id) for site_id in ("one", "other")}
     with db.connect(known, "owner") as owner:
         for site_id in ("one", "other"):
@@ -147,6 +148,16 @@ def test_a_site_that_is_named_is_not_found_with_anothers_key(two: Two) -> None:
             answer = ask(two, path, query, "one", authorization=f"Bearer {two.keys['other', role]}")
             assert answer.status_code == (404 if {"site_id", "batch_id"} & query.keys() else 200), path
             assert "secret-one" not in answer.text, path
+
+
+def test_with_the_installations_key_the_site_that_is_named_is_read_or_said_to_be_none(two: Two) -> None:
+    fill(two, "one", "other")
+    two.batches["nowhere"] = str(uid(9))
+    for path, query in routes(two.server).items():
+        for site_id in ("one", "nowhere"):
+            answer = ask(two, path, query, site_id, x_read_key=EVERY, x_site_id=site_id)
+            assert answer.status_code in ((200,) if site_id == "one" else (200, 404)), (path, answer.text)
+            assert "secret-other" not in answer.text and '"default"' not in answer.text, path
 
 
 def test_who_has_no_right_is_refused_everywhere(two: Two) -> None:
