@@ -12,7 +12,7 @@ const signsIn = () => document.querySelector('meta[name="shop-sign-in"]').conten
 
 export function frame(main) {
   const header = h("header", { class: "top" }), footer = h("footer", { class: "foot" });
-  const skip = h("a", { class: "skip", href: "#main" });
+  const skip = h("a", { class: "skip", href: "#main", on: { click: (event) => (event.preventDefault(), main.focus()) } });
   const fill = () => {
     skip.textContent = t("skip");
     header.replaceChildren(...top(fill));
@@ -68,10 +68,11 @@ function signIn() {
 /** Whoever comes next to this browser is somebody else: with a name of their own. */
 async function signOut(fill) {
   keep(WHO, null);
+  fill();
+  document.querySelector("header .tools").lastElementChild.focus();
   await tracking.flush();
   if (tracking.allows()) {
     tracking.allow(false);
     tracking.allow(true);
   }
-  fill();
 }
