@@ -68,11 +68,11 @@ function signIn() {
 /** Whoever comes next to this browser is somebody else: with a name of their own. */
 async function signOut(fill) {
   keep(WHO, null);
-  fill();
-  document.querySelector("header .tools").lastElementChild.focus();
   await tracking.flush();
   if (tracking.allows()) {
     tracking.allow(false);
     tracking.allow(true);
   }
+  fill();
+  document.querySelector("header .tools").lastElementChild.focus();
 }

@@ -29,8 +29,8 @@ export function go(address, { replace = false } = {}) {
   render();
 }
 
-/** The same view again, as in another language: nobody came to it, so it is no page view. */
-export const again = () => render({ isFirst: true, isSeen: true });
+/** The same view again, as in another language: nobody came to it, so it is no page view. `isLost`: what had the focus. */
+export const again = ({ isLost = false } = {}) => render({ isFirst: !isLost, isSeen: true });
 
 function follow(event) {
   const link = event.target.closest("a[href]");
