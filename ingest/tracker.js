@@ -16,7 +16,7 @@
   const KEPT_MAX = 1500000; // characters in storage; of more the oldest batches are given up
   const ORPHANED_MS = 10000; // after which a batch in storage may be anybody's; its page adds to it half as long
   const SESSION_MS = 1800000;
-  const WAIT_MAX_MS = 3600000; // more can only be a clock that was put back
+  const WAIT_MAX_MS = 3600000; // more is a clock that was put back, or a server that is gone: then our own pauses do
 
   let options, allowed; // allowed: initialised, and with consent
   let open, filled, waiting; // the batch that is being filled, its events, and those since the last request
@@ -28,10 +28,10 @@
   const safely = (call) => (...given) => {
     try {
       const made = call(...given);
-      return made && made.catch ? made.catch(() => {}) : made;
+      return made?.catch?.(() => {}) ?? made;
     } catch {}
   };
-  const now = () => Date.now();
+  const { now } = Date;
 
   // ── What is kept ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -46,7 +46,9 @@
   };
   const remove = (name) => {
     delete store[name];
-    safely(() => delete localStorage[name])();
+    try {
+      delete localStorage[name];
+    } catch {}
   };
   const names = (prefix) => Object.keys(store).filter((name) => name.startsWith(prefix)).sort();
 
@@ -115,18 +117,17 @@
     if (answer) keep(WAIT, now() + answer.headers.get("retry-after") * 1000);
   };
 
+  /** What is no number, as the dates that proxies say, is no wait, and undoes no other. */
+  const left = (until) => (until -= now()) <= WAIT_MAX_MS && until;
   /** Milliseconds for which nothing may be sent; other pages know what the server said. */
-  const paused = () => {
-    const left = Math.max(restUntil, store[WAIT] || 0) - now();
-    return left < WAIT_MAX_MS ? left : 0;
-  };
+  const paused = () => Math.max(left(restUntil), left(store[WAIT]));
 
   /** The batches that may go out now, in one request; they are under way from now on. */
   const take = () => {
     const taken = [];
     let length = 0;
-    for (const name of names(BATCH)) {
-      if (!allowed || paused() > 0 || (out[name] ?? age(name) < ORPHANED_MS)) continue;
+    for (const name of allowed && paused() <= 0 ? names(BATCH) : []) {
+      if (out[name] ?? age(name) < ORPHANED_MS) continue;
       length += store[name].length;
       if (taken[0] && (taken[BATCH_MAX - 1] || length > ROOM)) break;
       out[name] = taken.push(name);
@@ -166,7 +167,7 @@
   const show = () => {
     since ||= now();
     back();
-    if (allowed) later(2000);
+    if (allowed) later(1000);
   };
 
   // ── What pages call ───────────────────────────────────────────────────────────────────────────────────────────
@@ -174,7 +175,8 @@
   const track = safely((type, fields) => {
     if (!allowed) return;
     const event = { event_id: uuid(), event_type: type, client_timestamp: now(), ...about(), ...fields };
-    const text = stringify(event);
+    // Without halves of emojis, which are no text: the server would refuse the whole request.
+    const text = stringify(event).replace(/(\\\\)|\\ud.../g, "$1");
     if (text.length > ROOM) return track(type, { metadata: { too_large: text.length } });
     if (!open || filled >= BATCH_MAX || age(open) > ORPHANED_MS / 2 || (store[open] + text).length > ROOM) {
       bound();
@@ -193,16 +195,20 @@
   };
 
   /** What a card says of itself: data-trip-id, data-position, data-score, data-source, data-request-id. */
-  const card = ({ dataset }, fields) => {
-    const { tripId, position, score, source, requestId } = dataset;
-    return { trip_id: +tripId, position: +position, score: +score, source, recommendation_request_id: requestId, ...fields };
-  };
+  const card = ({ dataset: { tripId, position, score, source, requestId } }, fields) => ({
+    trip_id: +tripId,
+    position: +position,
+    score: +score,
+    source,
+    recommendation_request_id: requestId,
+    ...fields,
+  });
 
   /** What was still to be said of the page that is left. */
   const leave = () => {
     settle();
     const seconds = since && (now() - since) / 1000;
-    since = !doc.hidden && now();
+    since = doc.hidden ? 0 : now();
     if (watched && seconds > 1) track("trip_dwell", { ...watched, metadata: { duration_seconds: seconds } });
   };
 
@@ -213,10 +219,8 @@
     settling = setTimeout(settle, 500);
   };
   const settle = () => {
-    for (const what in changes) {
-      track(...changes[what]);
-      delete changes[what];
-    }
+    for (const change of Object.values(changes)) track(...change);
+    changes = {};
   };
 
   const snake = (from) => {
@@ -228,14 +232,15 @@
 
   const api = {
     init(given) {
-      options = { batch: 10, seconds: 5, endpoint: (script?.src || "").replace(/\/[^/]*$/, ""), ...given };
+      options = { batch: 10, seconds: 5, endpoint: (script?.src || "").replace(/.[^/]*$/, ""), ...given };
       if (!/false/.test(options.consent)) api.consent(true)
     },
     track,
     page(name, fields) {
       leave();
       watched = depth = 0;
-      [referrer, shown] = [shown || referrer, location.href];
+      referrer = shown || referrer;
+      shown = location.href;
       track("page_view", { page_type: name, ...fields });
     },
     /** Say who the visitor is; the token is verified by the server and kept nowhere. True once it was taken. */
@@ -251,7 +256,7 @@
     flush,
     /** Off: nothing is sent or kept any more, ids included. On: from now on. */
     consent(given) {
-      allowed = options && given;
+      allowed = given ? options : undefined; // as the ids are then
       if (allowed) {
         later(1000); // what earlier pages could not send
         moved();
@@ -264,7 +269,7 @@
     search(asked) {
       const preferences = snake(asked);
       const used = Object.keys(preferences).filter((name) => isUsed(preferences[name])) + "";
-      const filters = new Set(used.replace("month", "year").match(/selected|type|theme|duration|budget|difficulty|year/g));
+      const filters = new Set(used.replace("month", "year").match(/select|type|theme|durat|budg|diff|year/g));
       track("search_submit", { metadata: { preferences, search_type: filters.size > 1 ? "focused_search" : "exploration" } });
     },
     /** What the recommender answered, as it answered it. */
@@ -291,7 +296,9 @@
           }),
         { threshold: 0.5 },
       );
-      const observe = () => root.querySelectorAll("[data-trip-id]").forEach((one) => watcher.observe(one));
+      const observe = () => {
+        for (const one of root.querySelectorAll("[data-trip-id]")) watcher.observe(one);
+      };
       new MutationObserver(observe).observe(root, { childList: true, subtree: true, attributes: true });
       observe();
       const follow = ({ target }) => {
@@ -363,5 +370,5 @@
   for (const name in api) api[name] = safely(api[name]);
   window.tripstream = api;
   if (script?.dataset.site) api.init({ ...script.dataset });
-  if (queued) queued.forEach(api.push);
+  queued?.forEach(api.push);
 })();

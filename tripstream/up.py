@@ -222,13 +222,14 @@ def _script() -> str:
 
 def _summary(supervisor: Supervisor, settings: Settings, loaded: list[str]) -> None:
     host = _reachable(settings.host)
-    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
     lines = (
-        f"Tripstream is up on http://{shown}:{settings.port}",
+        f"Tripstream is up on {address}",
         f"data, logs and admin key: {settings.state}",
         *(f"{line}; to remove it: {_script()} seed --replace --occurrences 0" for line in loaded),
         f"look inside: {_script()} psql; {_script()} status",
         "stop: Ctrl-C",
+        f"to see it work, open {address}/ and {address}/dashboard",
     )
     for line in lines:
         supervisor.say("tripstream", line)

@@ -75,7 +75,7 @@ def test_whoever_signs_in_is_back_where_they_were_and_is_linked(opened: Opening,
     assert {one["visitor"] for one in theirs} == {who}
     assert [one for one in theirs if "token" in str(one)] == []
     page.get_by_role("button", name="Sign out").click()
-    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    expect(page.get_by_role("button", name="Sign in")).to_be_focused()
     assert visitor(page) != who
 
 

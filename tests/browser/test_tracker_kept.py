@@ -42,6 +42,7 @@ def test_without_consent_nothing_is_kept_and_nothing_is_sent(visitor: BrowserCon
     track(page, 3)
     page.evaluate("tripstream.consent(false)")
     track(page, 4)
+    assert page.evaluate("[tripstream.visitor(), tripstream.session()]") == [None, None]
     page.reload()
     assert page.evaluate(KEPT) == []
     assert [e["metadata"]["n"] for e in site.events("click")] == [2]
@@ -52,7 +53,7 @@ def test_consent_taken_back_in_one_tab_holds_in_the_others(visitor: BrowserConte
     track(one, 1)
     track(other, 2)
     one.evaluate("tripstream.consent(false)")
-    other.wait_for_function("() => tripstream.visitor() === undefined || tripstream.visitor() === false")
+    other.wait_for_function("() => tripstream.visitor() === undefined")
     track(other, 3)
     assert other.evaluate(KEPT) == []
 
@@ -114,7 +115,9 @@ def test_a_page_that_puts_its_own_in_place_of_everything_loses_nothing(visitor: 
         Array.prototype.mine = Object.prototype.mine = () => 'mine';
     }""")
     page.evaluate("() => { for (let n = 0; n < 10; n++) tripstream.track('click', {metadata: {n}}) }")
+    page.evaluate("() => { tripstream.page('home'); return tripstream.flush() }")
     come(page, site, *range(10))
+    assert [e["page_type"] for e in site.events("page_view")] == ["home"]
 
 
 def test_a_page_that_breaks_its_own_arrays_is_left_alone(visitor: BrowserContext, site: Front) -> None:
@@ -150,6 +153,29 @@ def test_after_a_refusal_all_pages_wait_as_long_as_the_server_says(visitor: Brow
     page.clock.run_for(6_000)
     page.evaluate("tripstream.flush()")
     come(page, site, *range(10))
+
+
+@pytest.mark.parametrize("wait", ["90000", "Wed, 21 Oct 2099 07:28:00 GMT", "soon", "a clock that was put back"])
+def test_a_wait_that_cannot_be_meant_is_no_reason_to_hurry(visitor: BrowserContext, site: Front, wait: str) -> None:
+    site.fault, site.retry_after = 503, wait
+    page = opened(visitor, site)
+    if wait.startswith("a clock"):
+        site.fault = "cut"
+        page.evaluate("localStorage['tripstream:w'] = Date.now() + 1e9")
+    track(page, *range(10))
+    page.evaluate("Promise.race([tripstream.flush(), new Promise((wake) => setTimeout(wake, 1500))])")
+    page.wait_for_timeout(1500)
+    assert 1 <= len([one for one in site.posted if one.path == EVENTS]) <= 4
+
+
+def test_half_an_emoji_costs_no_event_and_no_other_text(visitor: BrowserContext, site: Front) -> None:
+    """The server refuses all of a request that is no text: a hundred events, for one that was cut."""
+    page = opened(visitor, site)
+    said = r"{n: 1, '\ud800': 'cut \ud83d', whole: '😀', written: '\\ud83d\n'}"
+    page.evaluate(f"() => tripstream.track('click', {{metadata: {said}}})")
+    page.evaluate("tripstream.flush()")
+    (event,) = come(page, site, 1)
+    assert event["metadata"] == {"n": 1, "": "cut ", "whole": "😀", "written": "\\ud83d\n"}
 
 
 def test_a_batch_whose_answer_was_lost_is_sent_again_with_its_ids(visitor: BrowserContext, site: Front) -> None:

@@ -12,7 +12,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from reports.dashboard.pages import PLACES
 from schema import db
@@ -82,6 +82,31 @@ def test_the_live_page_says_why_it_hears_nothing_and_comes_back(chromium: Browse
     page.unroute("**/api/live")
     expect(state).to_have_text("Connected")
     context.close()
+
+
+def test_an_answer_that_is_no_stream_is_not_asked_for_in_a_storm(chromium: Browser, shop: Up) -> None:
+    context = chromium.new_context(base_url=shop.url)
+    page, asked = context.new_page(), list[str]()
+    page.on("request", lambda one: asked.append(one.url) if one.url.endswith("/api/live") else None)
+    page.route("**/api/live", lambda route: route.fulfill(status=200, content_type="text/html", body="Sign in here"))
+    page.goto("/dashboard/live")
+    page.wait_for_timeout(1500)
+    assert 2 <= len(asked) <= 6
+    context.close()
+
+
+def test_what_was_sent_last_is_what_the_page_speaks_of(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/api/events/batch", lambda route: route.continue_() if held else held.append(route))
+    page.goto("/dashboard/try")
+    page.get_by_role("button", name="Send one event").click()
+    page.get_by_role("button", name="Send 100").click()
+    told = page.locator("#told")
+    expect(told).to_contain_text("Accepted 100")
+    with page.expect_response("**/api/events/batch"):
+        held[0].fulfill(status=202, json={"accepted": 1, "durability": "fsync", "batch_id": str(uuid4())})
+    expect(page.locator("#verdict")).to_contain_text("Stored after")
+    expect(told).to_contain_text("Accepted 100")
 
 
 def test_health_on_the_machine_itself_shows_the_whole_installation(page: Page) -> None:

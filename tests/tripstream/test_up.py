@@ -37,7 +37,8 @@ def test_up_migrates_announces_and_says_where_it_is(up: Callable[..., Up]) -> No
         assert connection.execute("SELECT count(*) FROM sites").fetchone() is not None
     with redis.Redis.from_url(known.redis_url) as client:
         assert client.exists(KEY)
-    assert f"http://127.0.0.1:{one.environment['TRIPSTREAM_PORT']}" in one.log()
+    address = f"http://127.0.0.1:{one.environment['TRIPSTREAM_PORT']}"
+    assert one.log().rstrip().endswith(f"to see it work, open {address}/ and {address}/dashboard")
     assert str(one.state) in one.log()
     shown = re.search(r"look inside: (.*? psql);", one.log())
     assert shown

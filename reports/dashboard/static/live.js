@@ -95,9 +95,9 @@ async function askWhy() {
       location.assign(`/dashboard/sign-in?next=/dashboard/live&ended=1`);
       return;
     }
-    if (answer.ok) again = 0;
+    if (answer.ok) again = tries > 1 ? again : 0; // a 200 may be somebody else's, and no stream
     else {
-      again = Number(answer.headers.get("retry-after") ?? again);
+      again = Number(answer.headers.get("retry-after")) || again;
       const why = (await answer.json()).message;
       again = Math.min(again, 10);
       if (answer.status !== 503) say(`${why} Trying again…`, "bad");

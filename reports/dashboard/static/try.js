@@ -7,7 +7,7 @@ const KINDS = ["page_view", "search_submit", "results_view", "impression", "impr
 const form = document.getElementById("try");
 const part = (id) => document.getElementById(id);
 let sent = null; // the body that was posted last
-let asking = 0; // which batch is being asked about: a later one ends the questions
+let asking = 0; // which post this is about: a later one ends the questions
 
 const visitor = () => ({ anonymous_id: crypto.randomUUID(), session_id: crypto.randomUUID() });
 const me = visitor();
@@ -50,6 +50,7 @@ async function json(answer) {
 }
 
 async function send(posted) {
+  const mine = ++asking;
   sent = posted;
   form.querySelector("[value=again]").disabled = false;
   part("outcome").hidden = false;
@@ -62,13 +63,15 @@ async function send(posted) {
     const headers = { "content-type": "application/json" };
     const answer = await fetch("/api/events/batch", { method: "POST", headers, body: JSON.stringify(posted) });
     const found = await json(answer);
+    if (mine !== asking) return;
     part("answer").textContent = `${answer.status} ${answer.statusText}\n${JSON.stringify(found, null, 2)}`;
     const took = Math.round(performance.now() - began);
     if (answer.status === 202) {
       part("told").textContent = `Accepted ${whole(found.accepted)} in ${took} ms, durability: ${found.durability}.`;
-      ask(found.batch_id, performance.now());
+      ask(found.batch_id, performance.now(), mine);
     } else part("told").textContent = `${answer.status}: ${found.message ?? "refused"}`;
   } catch {
+    if (mine !== asking) return;
     part("answer").textContent = "";
     part("told").textContent = "The server does not answer. Nothing was sent twice: send the same again later.";
   }
@@ -77,8 +80,7 @@ async function send(posted) {
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
 // Asks until the batch is stored, ever more slowly, for two minutes at most.
-async function ask(batch, since) {
-  const mine = ++asking;
+async function ask(batch, since, mine) {
   for (let ms = 100; performance.now() - since < 120_000; ms = Math.min(ms * 1.5, 3000)) {
     const answer = await fetch(`/api/verdicts?batch_id=${batch}`).catch(() => null);
     if (mine !== asking) return;

@@ -8,7 +8,7 @@ import { go } from "./router.js";
 import { keep, t } from "./text.js";
 import * as tracking from "./tracking.js";
 
-export async function callback({ query }) {
+export async function callback({ query, signal }) {
   const said = new URLSearchParams(location.hash.slice(1));
   const token = said.get("access_token") || said.get("token");
   history.replaceState(null, "", location.pathname + location.search);
@@ -22,7 +22,7 @@ export async function callback({ query }) {
     }
     keep(WHO, nameIn(token));
     document.dispatchEvent(new Event("signed"));
-    go(inside(new URLSearchParams(query).get("next")), { replace: true });
+    if (!signal.aborted) go(inside(new URLSearchParams(query).get("next")), { replace: true });
   };
   return { title: t("sign.title"), name: "auth_callback", element, start };
 }

@@ -12,10 +12,11 @@ const ASKED_MAX = 50;
 const PENDING = ["here", "sent"];
 
 const known = new Map(); // by event id, in the order in which they came
+let whose = null; // the visitor whose events these are: after signing out somebody else's
 
 export function drawer() {
   const element = h("div", { class: "drawer-place" });
-  let panel, timer, away = false;
+  let panel, timer, away = false, turn = 0;
 
   const button = h("button", { type: "button", class: "drawer-button", "aria-expanded": "false", "aria-controls": "drawer", on: { click: () => (panel ? close() : open()) } });
 
@@ -23,23 +24,25 @@ export function drawer() {
     button.replaceChildren(icon("pulse"), h("span", {}, t("drawer.title")));
     if (panel) panel.fill(away);
   };
-  const tick = async () => {
+  const tick = async (mine) => {
     if (document.visibilityState === "visible") {
       look();
       away = !(await hear().then(() => true, () => false));
+      if (mine !== turn) return; // closed meanwhile, and perhaps opened again, with a turn of its own
       draw();
     }
-    if (panel) timer = setTimeout(tick, EVERY_MS);
+    timer = setTimeout(tick, EVERY_MS, mine);
   };
   const open = () => {
     panel = made(close, draw);
     element.prepend(panel.element);
     button.setAttribute("aria-expanded", "true");
     draw();
-    tick();
+    tick(++turn);
   };
   const close = () => {
     clearTimeout(timer);
+    turn++;
     panel.element.remove();
     panel = null;
     button.setAttribute("aria-expanded", "false");
@@ -58,6 +61,9 @@ export function drawer() {
 
 /** What is in the browser still, and what has left it since: that was answered with 202. */
 function look() {
+  const visitor = tracking.visitor();
+  if (visitor !== whose) known.clear();
+  whose = visitor;
   const here = new Map(kept().map((event) => [event.event_id, event]));
   for (const [id, { event_type, client_timestamp, trip_id }] of here) {
     if (!known.has(id)) known.set(id, { id, type: event_type, at: new Date(client_timestamp).toISOString(), trip: trip_id, state: "here" });

@@ -12,7 +12,7 @@ const signsIn = () => document.querySelector('meta[name="shop-sign-in"]').conten
 
 export function frame(main) {
   const header = h("header", { class: "top" }), footer = h("footer", { class: "foot" });
-  const skip = h("a", { class: "skip", href: "#main" });
+  const skip = h("a", { class: "skip", href: "#main", on: { click: (event) => (event.preventDefault(), main.focus()) } });
   const fill = () => {
     skip.textContent = t("skip");
     header.replaceChildren(...top(fill));
@@ -74,4 +74,5 @@ async function signOut(fill) {
     tracking.allow(true);
   }
   fill();
+  document.querySelector("header .tools").lastElementChild.focus();
 }

@@ -6,7 +6,7 @@ import { h } from "./dom.js";
 import { t } from "./text.js";
 import * as tracking from "./tracking.js";
 
-const main = h("main", { id: "main" });
+const main = h("main", { id: "main", tabindex: -1 });
 let routes = [];
 let leaving = new AbortController();
 
@@ -14,7 +14,10 @@ let leaving = new AbortController();
 export function begin(given) {
   routes = given;
   history.scrollRestoration = "manual";
-  addEventListener("popstate", ({ state }) => render({ y: state?.y || 0 }));
+  addEventListener("popstate", ({ state }) => {
+    document.querySelector("dialog[open]")?.close(); // its question was of the view that is left
+    render({ y: state?.y || 0 });
+  });
   document.addEventListener("click", follow);
   render({ isFirst: true });
   return main;
@@ -26,8 +29,8 @@ export function go(address, { replace = false } = {}) {
   render();
 }
 
-/** The same view again, as in another language: nobody came to it, so it is no page view. */
-export const again = () => render({ isFirst: true, isSeen: true });
+/** The same view again, as in another language: nobody came to it, so it is no page view. `isLost`: what had the focus. */
+export const again = ({ isLost = false } = {}) => render({ isFirst: !isLost, isSeen: true });
 
 function follow(event) {
   const link = event.target.closest("a[href]");

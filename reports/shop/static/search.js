@@ -50,7 +50,7 @@ const bar = () =>
   h(
     "div",
     { class: "bar" },
-    h("button", { type: "button", class: "button", on: { click: () => (history.replaceState(null, "", "/search"), again()) } }, t("search.clear")),
+    h("button", { type: "button", class: "button", on: { click: () => (history.replaceState(null, "", "/search"), again({ isLost: true })) } }, t("search.clear")),
     h("button", { class: "button primary large" }, t("search.go")),
   );
 
