@@ -27,8 +27,9 @@ from schema.spans import Span, SpanQuery
 _WAIT_SECONDS_MAX = 5.0
 
 
-def add_events_routes(app: FastAPI, settings: Settings, clock: Clock = now) -> None:
-    """The routes. Who assembles the app says how wrong parameters are answered."""
+def add_events_routes(app: FastAPI, settings: Settings, clock: Clock = now) -> list[Any]:
+    """The routes. Who assembles the app says how wrong parameters are answered. Returns what a page that asks the same
+    depends on, to wait for its turn among them."""
 
     in_turn = [_turns(max(settings.read_connections_max // 2, 1))]
 
@@ -56,6 +57,8 @@ def add_events_routes(app: FastAPI, settings: Settings, clock: Clock = now) -> N
         chosen = query.format or accepted(request.headers.get("accept", ""))
         with stored(request, query) as (connection, span):
             return reply(request, page(connection, span, query, as_text=chosen == "csv"), chosen, "events")
+
+    return in_turn
 
 
 def _turns(at_once: int) -> Any:

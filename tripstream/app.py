@@ -85,11 +85,11 @@ def create(settings: Settings | None = None) -> Ingest:
     add_stats_routes(app, chosen)
     live = add_live_routes(app, chosen)
     add_figures_routes(app, chosen)
-    add_events_routes(app, chosen)
+    in_turn = add_events_routes(app, chosen)
     add_reference_routes(app, chosen)
     add_verdicts_route(app, chosen)
     add_privacy_routes(app, chosen)
-    add_dashboard(app, chosen, recommended, operating(chosen))
+    add_dashboard(app, chosen, recommended, operating(chosen), in_turn)
     add_shop(app, chosen, COMPANIES)
     add_docs(app)
     return app

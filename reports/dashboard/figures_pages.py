@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -15,8 +16,8 @@ from schema.settings import Settings
 from schema.spans import SpanQuery
 
 
-def add_figures_pages(app: FastAPI, settings: Settings, recommended: Recommended) -> None:
-    """The routes."""
+def add_figures_pages(app: FastAPI, settings: Settings, recommended: Recommended, in_turn: list[Any]) -> None:
+    """The routes. `in_turn`: what those depend on that follow single visitors."""
     of_trips, of_searches = partial(trips.ask, recommended), partial(searches.ask, recommended)
 
     @app.get("/dashboard", include_in_schema=False)
@@ -35,10 +36,10 @@ def add_figures_pages(app: FastAPI, settings: Settings, recommended: Recommended
     def sources_page(request: Request) -> Response:
         return figures(request, settings, "sources.html", sources.SourcesQuery, sources.ask)
 
-    @app.get("/dashboard/funnel", include_in_schema=False)
+    @app.get("/dashboard/funnel", include_in_schema=False, dependencies=in_turn)
     def funnel_page(request: Request) -> Response:
         return figures(request, settings, "funnel.html", funnel.FunnelPage, funnel.ask, SECONDS_MAX)
 
-    @app.get("/dashboard/retention", include_in_schema=False)
+    @app.get("/dashboard/retention", include_in_schema=False, dependencies=in_turn)
     def retention_page(request: Request) -> Response:
         return retention.answer(request, settings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
@@ -16,12 +18,14 @@ from reports.dashboard.working import add_working
 from schema.settings import Settings
 
 
-def add_dashboard(app: FastAPI, settings: Settings, recommended: Recommended, operating: Operating) -> None:
-    """The routes, and what turns the cookie into a right."""
+def add_dashboard(
+    app: FastAPI, settings: Settings, recommended: Recommended, operating: Operating, in_turn: list[Any]
+) -> None:
+    """The routes, and what turns the cookie into a right. `in_turn`: what questions that take long depend on."""
     sealed = Sealed(settings)
     app.add_middleware(FromCookie, sealed=sealed)
     add_signing_in(app, settings, sealed)
-    add_figures_pages(app, settings, recommended)
+    add_figures_pages(app, settings, recommended, in_turn)
     add_working(app, settings, operating)
     add_letters(app, settings, operating)
 
