@@ -77,7 +77,7 @@ class Nursery:
     """The caller's end. What is imported when it is made is shared; there must be one thread, and no event loop."""
 
     def __init__(self) -> None:
-        if (threads := _threads()) > 1:
+        if (threads := threads_here()) > 1:
             raise RuntimeError(f"{threads - 1} threads, which forked processes would miss, have been started")
         self._prctl = ctypes.CDLL(None).prctl
         self._turn = asyncio.Lock()
@@ -100,9 +100,8 @@ class Nursery:
 
     @staticmethod
     def is_possible() -> bool:
-        """Whether the system has all that this needs, and no thread runs, as of a debugger. macOS' own libraries do not
-        survive a fork."""
-        return sys.platform == "linux" and hasattr(os, "pidfd_open") and _threads() == 1
+        """Whether the system has all that this needs. macOS' own libraries do not survive a fork."""
+        return sys.platform == "linux" and hasattr(os, "pidfd_open")
 
     async def start(
         self, name: str, argv: Sequence[str], environment: Mapping[str, str], output: int, inherits: Sequence[int]
@@ -139,7 +138,8 @@ class Nursery:
             os.waitpid(self.pid, 0)
 
 
-def _threads() -> int:
+def threads_here() -> int:
+    """How many run in this process, whoever started them."""
     return len(list(Path("/proc/self/task").iterdir()))
 
 

@@ -34,7 +34,7 @@ from tripstream.children import die_with_parent
 from tripstream.embedded import Server
 from tripstream.embedded_postgres import Postgres
 from tripstream.embedded_valkey import Valkey
-from tripstream.nursery import Nursery
+from tripstream.nursery import Nursery, threads_here
 from tripstream.starting import App
 from tripstream.state import claim, prepare
 from tripstream.supervisor import STOP_SIGNALS, Supervisor
@@ -70,7 +70,7 @@ def up(settings: Settings) -> int:
         loaded = _migrate(settings, settings.demo_occurrences if is_ours else 0)
         running.announce(settings)
         stack.callback(running.withdraw, settings)
-        nursery = stack.enter_context(Nursery()) if Nursery.is_possible() else None
+        nursery = stack.enter_context(Nursery()) if _may_fork() else None
         supervisor = Supervisor(servers, layers(settings, listener), environment(settings), nursery=nursery)
         # Closed when stopping begins: what connects after the last web process has ended is refused, and not left to
         # wait for nobody while the servers stop.
@@ -121,6 +121,11 @@ def _start_servers(settings: Settings, stack: ExitStack) -> tuple[list[Server], 
         stack.callback(server.stop)
         server.start()
     return servers, settings.model_copy(update=update)
+
+
+def _may_fork() -> bool:
+    """A debugger or the like may run threads here, which a forked process would miss: then each starts by itself."""
+    return Nursery.is_possible() and threads_here() == 1
 
 
 def _preload() -> None:
