@@ -38,7 +38,8 @@ def test_up_migrates_announces_and_says_where_it_is(up: Callable[..., Up]) -> No
     with redis.Redis.from_url(known.redis_url) as client:
         assert client.exists(KEY)
     address = f"http://127.0.0.1:{one.environment['TRIPSTREAM_PORT']}"
-    assert one.log().rstrip().endswith(f"to see it work, open {address}/ and {address}/dashboard")
+    last = f"to see it work, open {address}/ and {address}/dashboard"
+    until(lambda: one.log().rstrip().endswith(last), "it ends with the addresses to open")
     assert str(one.state) in one.log()
     shown = re.search(r"look inside: (.*? psql);", one.log())
     assert shown
