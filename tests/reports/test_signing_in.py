@@ -179,7 +179,7 @@ def test_the_installations_key_looks_at_the_site_it_chose_and_a_sites_key_choose
         return ask(server, "/api/stats/overview", cookie).json()["siteId"]
 
     answer = sign_in(server, INSTALLATIONS)
-    assert answer.headers["location"] == "/dashboard/site"
+    assert answer.headers["location"] == "/dashboard/site?next=%2Fdashboard"
     cookie = cookie_of(answer)
     assert site_of(cookie) == "default"
     chooser = ask(server, "/dashboard/site", cookie).text
@@ -191,6 +191,9 @@ def test_the_installations_key_looks_at_the_site_it_chose_and_a_sites_key_choose
         if status == 303:
             assert site_of(cookie_of(chosen)) == "other"
             assert "Site: other" in ask(server, "/dashboard/live", cookie_of(chosen)).text
+    asked = {"site": "one", "next": "/dashboard/trips?days=7"}
+    onward = server.request("POST", "/dashboard/site", host=FAR, data=asked, headers=HERE | {"cookie": cookie})
+    assert onward.headers["location"] == "/dashboard/trips?days=7"
     own = cookie_of(sign_in(server, key_of(server, "admin")))
     assert ask(server, "/dashboard/site", own).status_code == 403
     assert ask(server, "/api/stats/overview", own, x_site_id="other").json()["siteId"] == "one"
