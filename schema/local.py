@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -39,6 +39,12 @@ def names_this_machine(host: str) -> bool:
 def is_local(host: str, headers: Iterable[bytes], http_version: str) -> bool:
     """A request that some proxy forwarded does not count as local, whoever delivered it."""
     return is_loopback(host) and http_version not in _OF_PROXIES and _FORWARDED.isdisjoint(headers)
+
+
+def asks_here(headers: Mapping[str, str], host: str | None, http_version: str) -> bool:
+    """Whether a request is local, and meant for a loopback name."""
+    names = {name.encode("latin-1") for name in headers}
+    return host is not None and names_this_machine(headers.get("host", "")) and is_local(host, names, http_version)
 
 
 def networks(said: str) -> list[Network]:

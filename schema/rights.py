@@ -16,7 +16,7 @@ from schema import db, owners, sites
 from schema.db import Scope
 from schema.errors import Forbidden, InvalidRequest, NotFound, Unauthorized
 from schema.event import Verified
-from schema.local import is_local, names_this_machine
+from schema.local import asks_here
 from schema.settings import Settings
 
 LOCAL_SITE = "default"
@@ -33,8 +33,7 @@ def readable_site(settings: Settings, headers: Mapping[str, str], host: str | No
     one, with the installation's key; the default one for this machine without a key, asked for by a loopback name.
     Raises Unauthorized, or Forbidden for a key that only writes."""
     if (key := key_in(headers)) is None:
-        names = {name.encode("latin-1") for name in headers}
-        if host is None or not names_this_machine(headers.get("host", "")) or not is_local(host, names, http_version):
+        if not asks_here(headers, host, http_version):
             raise Unauthorized(_NO_KEY)
         return LOCAL_SITE
     if is_installations(settings, key):

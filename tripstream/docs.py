@@ -4,20 +4,19 @@ package fastapi-offline, so that it works without any other server.
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
+
+from schema.assets import of_package
 
 _ASSETS = "/docs/assets"
 
 
 def add_docs(app: FastAPI) -> None:
     """Put the page and its assets into the app."""
-    app.mount(_ASSETS, StaticFiles(directory=_static()))
+    app.mount(_ASSETS, StaticFiles(directory=of_package("fastapi_offline", "static")))
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
@@ -28,11 +27,3 @@ def add_docs(app: FastAPI) -> None:
             swagger_css_url=f"{_ASSETS}/swagger-ui.css",
             swagger_favicon_url=f"{_ASSETS}/favicon.png",
         )
-
-
-def _static() -> Path:
-    """The package's files, found without importing it: only its assets are wanted."""
-    spec = importlib.util.find_spec("fastapi_offline")
-    if spec is None or spec.origin is None:
-        raise RuntimeError("fastapi-offline is not installed: run `make up`, or pip install -r requirements/run.txt")
-    return Path(spec.origin).parent / "static"

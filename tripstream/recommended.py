@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recommender import metrics
-from recommender.metrics import Daily, Metrics, TopSearches
+from recommender.metrics import Daily, Metrics, Positions, TopSearches
 from schema.db import Connection
 from schema.spans import Span
 
@@ -11,6 +11,11 @@ from schema.spans import Span
 def summary(connection: Connection, span: Span) -> Metrics:
     """All days as one."""
     return metrics.summary(connection, _of(span))
+
+
+def positions(connection: Connection, span: Span) -> Positions:
+    """What was shown and clicked where."""
+    return metrics.positions(connection, _of(span))
 
 
 def daily(connection: Connection, span: Span) -> Daily:

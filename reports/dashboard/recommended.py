@@ -16,6 +16,9 @@ class Recommended(Protocol):
     def summary(self, connection: Connection, span: Span) -> Any:
         """All days as one."""
 
+    def positions(self, connection: Connection, span: Span) -> Any:
+        """What was shown and clicked where."""
+
     def daily(self, connection: Connection, span: Span) -> Any:
         """Day by day."""
 

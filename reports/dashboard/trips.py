@@ -42,7 +42,7 @@ def ask(recommended: Recommended, connection: Connection, span: Span, query: Tri
         "one": one,
         "steps": steps(one or trips.of_all(connection, span)),
         "most": max((trip.impressions for trip in listed.rows), default=0),
-        "positions": recommended.summary(connection, span).positions,
+        "positions": recommended.positions(connection, span).positions,
         "has_csv": span.days <= DAYS_MAX,
     }
 

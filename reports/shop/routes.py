@@ -17,7 +17,7 @@ from reports.shop.page import PREFIX, page, shelf
 from reports.shop.signing_in import CALLBACK, back
 from schema import db, demo
 from schema.errors import Forbidden, NotFound
-from schema.local import is_local, names_this_machine
+from schema.local import asks_here
 from schema.settings import Settings
 from schema.sql import load
 
@@ -70,7 +70,5 @@ def _is_demo(settings: Settings, companies: Collection[str]) -> bool:
 
 
 def _is_here(request: Request) -> bool:
-    names = {name.encode("latin-1") for name in request.headers}
-    peer = request.client.host if request.client else ""
-    is_named = names_this_machine(request.headers.get("host", ""))
-    return is_named and is_local(peer, names, request.scope.get("http_version", ""))
+    peer = request.client.host if request.client else None
+    return asks_here(request.headers, peer, request.scope.get("http_version", ""))

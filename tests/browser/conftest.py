@@ -73,6 +73,11 @@ def visited(shop: Up) -> Up:
 def page(chromium: Browser, shop: Up) -> Iterator[Page]:
     """A page of a fresh visitor on a desktop. A script that fails, or that its policy forbids, fails the test."""
     context = chromium.new_context(base_url=shop.url, viewport={"width": 1280, "height": 800})
+    yield from watched(context)
+
+
+def watched(context: BrowserContext) -> Iterator[Page]:
+    """One page of it, which may say nothing that is wrong."""
     page = context.new_page()
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))

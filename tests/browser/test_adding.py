@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from ingest.tracker import SCRIPT
+from tests.browser.conftest import watched
 from tests.browser.front import EVENTS, Front
 from tests.tripstream.starting import free_port
 from tests.tripstream.waiting import until
@@ -32,14 +33,7 @@ def snippets(language: str) -> list[str]:
 
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
-    context = chromium.new_context()
-    page = context.new_page()
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-    yield page
-    context.close()
-    assert wrong == []
+    yield from watched(chromium.new_context())
 
 
 def test_the_snippet_the_calls_and_the_attributes_do_what_they_say(page: Page, site: Front) -> None:

@@ -20,7 +20,7 @@ from schema.settings import Settings
 from tests.browser.front import Front, fronting
 from tests.chaos.queue import backlog
 from tests.ingest.serving import add_site, select
-from tests.tripstream.starting import Up, web_pids
+from tests.tripstream.starting import Up, upon, web_pids
 from tests.tripstream.waiting import gone, until
 from workers.verify import verify
 
@@ -32,13 +32,8 @@ NOTHING_KEPT = "() => !Object.keys(localStorage).some((name) => name.startsWith(
 @pytest.fixture
 def stack(settings: Settings, state: Path, tmp_path: Path) -> Iterator[Up]:
     """The product as people start it, on servers that the test can look into."""
-    given = {"DATABASE_URL": settings.database_url, "REDIS_URL": settings.redis_url}
-    started = Up(state, tmp_path / "log", "tripstream", **given)
-    try:
-        yield started.is_up()
-    finally:
-        started.process.kill()
-        started.process.wait()
+    with upon(settings, state, tmp_path / "log") as started:
+        yield started
 
 
 class Visitor:

@@ -8,16 +8,11 @@ from pathlib import Path
 import pytest
 
 from schema.settings import Settings
-from tests.tripstream.starting import Up
+from tests.tripstream.starting import Up, upon
 
 
 @pytest.fixture
 def one(settings: Settings, state: Path, tmp_path: Path) -> Iterator[Up]:
     """The product as people start it: its supervisor holds the port, and starts again what is killed."""
-    given = {"DATABASE_URL": settings.database_url, "REDIS_URL": settings.redis_url}
-    started = Up(state, tmp_path / "log", "tripstream", **given)
-    try:
-        yield started.is_up()
-    finally:
-        started.process.kill()
-        started.process.wait()
+    with upon(settings, state, tmp_path / "log") as started:
+        yield started

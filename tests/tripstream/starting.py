@@ -7,9 +7,11 @@ import re
 import socket
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from schema.settings import Settings
 from tests.tripstream.waiting import until
 from tripstream.children import command_line
 
@@ -69,6 +71,18 @@ class Up:
             with suppress(FileNotFoundError, IndexError):  # its server has just ended, and taken it away
                 found.append(int(file.read_text().split()[0]))
         return found
+
+
+@contextmanager
+def upon(settings: Settings, state: Path, log: Path) -> Iterator[Up]:
+    """The product as people start it, on servers that the test can look into; killed in the end."""
+    given = {"DATABASE_URL": settings.database_url, "REDIS_URL": settings.redis_url}
+    started = Up(state, log, "tripstream", **given)
+    try:
+        yield started.is_up()
+    finally:
+        started.process.kill()
+        started.process.wait()
 
 
 def descendants(pid: int) -> list[int]:
