@@ -61,7 +61,6 @@ class Series(SpanAnswer):
 
 def series(connection: Connection, span: Span, query: SeriesQuery) -> Series:
     """The whole answer. Raises InvalidRequest."""
-    visitors.refuse_unknown(connection, query.type)
     if query.interval == "hour" and span.days > HOURS_DAYS_MAX:
         why = f"hours are answered for at most {HOURS_DAYS_MAX} days, not {span.days}: ask for day, or for fewer days"
         raise InvalidRequest(fields=[("interval", why)])
@@ -83,11 +82,8 @@ def _days(connection: Connection, span: Span, query: SeriesQuery) -> list[Fields
 
 
 def _hours(connection: Connection, span: Span, query: SeriesQuery) -> list[Fields]:
-    """Of all types together, sessions are not told apart. Visitors are counted already, or come as a sketch."""
-    found = {
-        (at, kind): (events, sessions, few if sketch is None else visitors.about([sketch]))
-        for at, kind, events, sessions, few, sketch in _read(connection, span, query, "hours", "hours_of_types")
-    }
+    """Of all types together, sessions are not told apart."""
+    found = {(at, kind): figures for at, kind, *figures in _read(connection, span, query, "hours", "hours_of_types")}
     nothing = (0, 0 if query.type else None, 0)
     return [
         _point(bucket, kind, *found.get((bucket[1], kind), nothing))
@@ -101,9 +97,11 @@ def _kinds(query: SeriesQuery) -> Sequence[str | None]:
 
 
 def _read(connection: Connection, span: Span, query: SeriesQuery, of_all: str, of_types: str) -> list[tuple[Any, ...]]:
-    """Day or hour, type, events, sessions, visitors."""
+    """Day or hour, type, events, sessions, visitors. Raises InvalidRequest for a type that never was."""
     asked = {**span.bounds, "types": query.type}
-    return connection.execute(_SQL[of_types if query.type else of_all], asked, binary=True).fetchall()
+    found = connection.execute(_SQL[of_types if query.type else of_all], asked, binary=True).fetchall()
+    visitors.refuse_unknown(connection, [*{*(query.type or ())} - {row[1] for row in found}])
+    return found
 
 
 def _together(days: Sequence[tuple[int, int, bytes]]) -> tuple[int, int, int]:

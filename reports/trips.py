@@ -1,5 +1,5 @@
 """How trips do: what of them is shown, clicked, saved and asked about, and how long they are looked at. In:
-daily_trips. Out: a page of trips, sorted by any figure.
+daily_trips and weekly_trips. Out: a page of trips, sorted by any figure.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from reports import packed
 from reports.listing import ListQuery
 from reports.sessions import ratio
+from schema import packed
 from schema.answers import Figures, Listed
 from schema.db import Connection
 from schema.spans import Span

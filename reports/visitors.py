@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from reports.intervals import weeks_in
 from reports.listing import Types
 from schema import sketch
 from schema.answers import Figures, SpanAnswer
@@ -79,8 +78,7 @@ def by_type(connection: Connection, span: Span, types: Types = None) -> TypesTot
 
 def _parts(connection: Connection, span: Span, types: Types) -> list[tuple[Any, ...]]:
     """Type, events, sessions and sketch of parts of the span."""
-    asked = {**span.bounds, **weeks_in(span), "types": types}
-    return connection.execute(_SQL["spans_of_types"], asked, binary=True).fetchall()
+    return connection.execute(_SQL["spans_of_types"], span.bounds | {"types": types}, binary=True).fetchall()
 
 
 def about(sketches: Sequence[bytes]) -> int:

@@ -70,8 +70,13 @@ class Span(NamedTuple):
 
     @property
     def bounds(self) -> dict[str, Any]:
-        """Its parameters of queries: %(site_id)s, %(start)s, %(ends)s, …"""
-        return self._asdict()
+        """Its parameters of queries: %(site_id)s, %(start)s, %(ends)s, …; its whole weeks begin with %(monday)s and end
+        before %(past)s, both of which are its first day where there is none."""
+        monday = self.start + timedelta(days=-self.start.weekday() % 7)
+        weeks = ((self.end - monday).days + 1) // 7
+        if weeks < 1:
+            return self._asdict() | {"monday": self.start, "past": self.start}
+        return self._asdict() | {"monday": monday, "past": monday + timedelta(weeks=weeks)}
 
 
 class Site(NamedTuple):

@@ -33,7 +33,7 @@ KEYS_LIVE_IN = (
 SKIPPED = {"__pycache__", "build", "node_modules"}
 
 LONG_FILES = {
-    "schema/migrations/versions/0001_spine.sql": "one migration, one file: it is read once and never edited",
+    "schema/migrations/versions/0001_spine.sql": "one migration, one file: what it makes belongs together",
     "schema/stream.py": "every Redis key of the queue is touched in one file, which is worth fifty lines",
 }
 COMMANDS = re.compile(r"tripstream/(cli|\w+_commands)\.py")  # import what they run, so that --help answers at once
@@ -43,6 +43,7 @@ LAZY_IMPORTS = {
     "tripstream/operating.py workers": "drains come with dead letters, which web processes do without",
     "workers/clock.py workers": "rollups bring numpy, and the clock's own process never rolls up",
     "workers/daily.py workers": "it brings numpy, and a worker imports rollups long before it has any to do",
+    "workers/weekly.py schema": "it brings numpy, and a worker imports rollups long before it has any to do",
     "workers/jobs.py workers": "the clock imports the chores' modules, which a drain never needs",
     "workers/queue.py workers": "jobs import the queue, to ask for their successor",
 }

@@ -7,7 +7,7 @@ Everything happens in the rollup's transaction: a crash leaves the rows as they 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 
 from psycopg import sql
 
@@ -31,11 +31,11 @@ _WRITTEN = sql.SQL(
 )
 
 
-class Daily(NamedTuple):
+class Table(NamedTuple):
     """A table of figures by site and day: the query that gives its rows, what names a row within its day, and the
     rest. `unique` is the index that makes it so, where it is not on the key itself."""
 
-    table: str
+    name: str
     query: str
     key: tuple[str, ...]
     figures: tuple[str, ...]
@@ -43,34 +43,34 @@ class Daily(NamedTuple):
 
 
 DAILY = (
-    Daily("daily_stats", "stats", (), ("path_stats", "visitors", "unique_users", "total_views")),
-    Daily(
+    Table("daily_stats", "stats", (), ("path_stats", "visitors", "unique_users", "total_views")),
+    Table(
         "daily_user_stats",
         "user_stats",
         ("owner_code",),
         ("unique_share_codes", "total_sessions", "total_page_views", "total_clicks"),
     ),
-    Daily(
+    Table(
         "daily_group_stats",
         "group_stats",
         ("owner_code", "share_code"),
         ("total_sessions", "total_page_views", "total_clicks"),
     ),
-    Daily(
+    Table(
         "daily_click_targets",
         "click_targets",
         ("owner_code", "share_code", "click_target", "click_category"),
         ("click_count",),
     ),
-    Daily("daily_page_stats", "page_stats", ("owner_code", "share_code", "page_type"), ("view_count",)),
-    Daily(
+    Table("daily_page_stats", "page_stats", ("owner_code", "share_code", "page_type"), ("view_count",)),
+    Table(
         "daily_dimensions",
         "dimensions",
         ("dimension", "value"),
         ("events", "page_views", "sessions"),
         sql.SQL("site_id, dimension, date, (md5(value)::uuid)"),
     ),
-    Daily(
+    Table(
         "daily_trips",
         "trips",
         (),
@@ -87,9 +87,9 @@ DAILY = (
             "trips",
         ),
     ),
-    Daily("daily_walks", "walks", (), ("session_ids", "began", "starts", "sessions")),
-    Daily("daily_steps", "steps", ("event_type_id",), ("walks", "after_ms", "after_us", "events")),
-    Daily(
+    Table("daily_walks", "walks", (), ("session_ids", "began", "starts", "sessions")),
+    Table("daily_steps", "steps", ("event_type_id",), ("walks", "after_ms", "after_us", "events")),
+    Table(
         "daily_sessions",
         "sessions",
         (),
@@ -118,9 +118,14 @@ def compute(connection: Connection, day: dict[str, Any]) -> list[dict[str, Any]]
         visitors.update(seen)
     everyone = {"unique_users": len(visitors), "visitors": sketch.merge(one["visitors"] for one in types)}
     values = day | everyone | _walked(connection, day["starts"]) | {"edges": list(histogram.EDGES)}
-    for one in DAILY:
-        connection.execute(_replacing(one), values)
+    for table in DAILY:
+        replace(connection, table, _SQL[table.query], values)
     return types
+
+
+def replace(connection: Connection, table: Table, query: LiteralString, values: dict[str, Any]) -> None:
+    """Bring the rows of one site and day, %(site_id)s and %(bucket)s, to what a query gives."""
+    connection.execute(_replacing(table, query), values)
 
 
 def _walked(connection: Connection, starts: datetime) -> dict[str, Any]:
@@ -131,16 +136,16 @@ def _walked(connection: Connection, starts: datetime) -> dict[str, Any]:
     return walks.of_day(rows, starts)._asdict()
 
 
-def _replacing(daily: Daily) -> sql.Composed:
+def _replacing(table: Table, query: LiteralString) -> sql.Composed:
     """Rows that are right stay as they are: today is computed every minute, and most of its rows are what they were."""
-    same = [sql.SQL("f.{0} = t.{0}").format(sql.Identifier(one)) for one in daily.key]
-    figures = [sql.Identifier(one) for one in daily.figures]
+    same = [sql.SQL("f.{0} = t.{0}").format(sql.Identifier(one)) for one in table.key]
+    figures = [sql.Identifier(one) for one in table.figures]
     names: dict[str, sql.Composable] = {
-        "query": sql.SQL(_SQL[daily.query]),
-        "table": sql.Identifier(daily.table),
+        "query": sql.SQL(query),
+        "table": sql.Identifier(table.name),
         "same": sql.SQL(" AND ").join(same) if same else sql.SQL("true"),
-        "ours": sql.SQL(", ").join([*map(sql.Identifier, daily.key), *figures]),
-        "unique": daily.unique or sql.SQL(", ").join(map(sql.Identifier, ("site_id", "date", *daily.key))),
+        "ours": sql.SQL(", ").join([*map(sql.Identifier, table.key), *figures]),
+        "unique": table.unique or sql.SQL(", ").join(map(sql.Identifier, ("site_id", "date", *table.key))),
         "figures": sql.SQL(", ").join(figures),
         "new": sql.SQL(", ").join(sql.SQL("excluded.{}").format(one) for one in figures),
         "old": sql.SQL(", ").join(sql.SQL("t.{}").format(one) for one in figures),

@@ -15,7 +15,7 @@ from psycopg import IsolationLevel, sql
 
 from schema.db import Connection
 from schema.sql import load
-from workers import daily, rollup
+from workers import daily, rollup, weekly
 
 Progress = Callable[[str, int, int], None]
 
@@ -73,10 +73,10 @@ DERIVED = (
             "dwell_count",
         ),
     ),
-    Derived("rollup_hourly", ("site_id", "hour", "event_type_id"), _FIGURES),
+    Derived("rollup_hourly", ("site_id", "hour", "event_type_id"), (*_FIGURES, "unique_users")),
     Derived("hourly_stats", ("site_id", "hour"), ("events", "unique_users")),
     Derived("daily_events", ("site_id", "date", "event_type_id"), _FIGURES),
-    *(Derived(one.table, ("site_id", "date", *one.key), one.figures) for one in daily.DAILY),
+    *(Derived(one.name, ("site_id", "date", *one.key), one.figures) for one in (*daily.DAILY, *weekly.WEEKLY)),
     Derived("weekly_events", ("site_id", "date", "event_type_id"), _FIGURES),
     Derived("monthly_events", ("site_id", "date", "event_type_id"), _FIGURES),
     Derived(

@@ -25,7 +25,7 @@ from workers.plausible import Day
 
 _SQL = load("imports")
 _HOLD = load("retention")["wait_for_drains"]
-_TABLES = ("daily_events", *(daily.table for daily in DAILY))
+_TABLES = ("daily_events", *(table.name for table in DAILY))
 
 
 class Preview(NamedTuple):

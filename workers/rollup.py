@@ -22,7 +22,7 @@ from schema import sketch
 from schema.db import Connection
 from schema.errors import ConfigError
 from schema.sql import load
-from workers import daily, recommendation_rollup
+from workers import daily, recommendation_rollup, weekly
 
 _SQL = load("rollup")
 _LOCK = "tripstream.rollup"
@@ -43,12 +43,14 @@ class Family(NamedTuple):
 
 
 class Span(NamedTuple):
-    """A merge of days: from a day to the first day of its span and of the next, and the queries of its table."""
+    """A merge of days: from a day to the first day of its span and of the next, the queries of its table, and what else
+    is kept of it."""
 
     starts: Callable[[date], date]
     ends: Callable[[date], date]
     clear: str
     add: str
+    compute: Callable[[Connection, Bucket], None] = lambda _connection, _bounds: None
 
 
 def _of_events(connection: Connection, bucket: Bucket) -> list[dict[str, Any]]:
@@ -56,7 +58,7 @@ def _of_events(connection: Connection, bucket: Bucket) -> list[dict[str, Any]]:
     types, everyone = [], set()
     for event_type_id, events, sessions, visitors in connection.execute(_SQL["bucket"], bucket).fetchall():
         figures = {"event_type_id": event_type_id, "events": events, "sessions": sessions}
-        types.append(figures | {"visitors": sketch.of(visitors)})
+        types.append(figures | {"unique_users": len(visitors), "visitors": sketch.of(visitors)})
         everyone.update(visitors)
     if types:
         together = {"events": sum(one["events"] for one in types), "unique_users": len(everyone)}
@@ -78,7 +80,7 @@ def _first(day: date) -> date:
 
 
 SPANS = (
-    Span(_monday, lambda day: day + timedelta(days=7), "clear_week", "add_week"),
+    Span(_monday, lambda day: day + timedelta(days=7), "clear_week", "add_week", weekly.compute),
     Span(_first, lambda day: _first(day + timedelta(days=31)), "clear_month", "add_month"),
 )
 
@@ -190,3 +192,4 @@ def _merge(connection: Connection, span: Span, bounds: dict[str, Any]) -> None:
             "visitors": sketch.merge(day[3] for day in days),
         }
         connection.execute(_SQL[span.add], bounds | figures)
+    span.compute(connection, bounds)

@@ -51,17 +51,13 @@ WHERE %(types)s::text[] IS NULL OR event_type = ANY (%(types)s::text[])
 
 -- name: hours
 -- Every hour of all types together: what sessions they were in is not counted, and how many visitors is.
-SELECT hour AS at, NULL AS event_type, events, NULL AS sessions, unique_users AS few, NULL AS visitors
+SELECT hour AS at, NULL AS event_type, events, NULL AS sessions, unique_users
 FROM hourly_stats
 WHERE site_id = %(site_id)s AND hour >= date_trunc('hour', %(starts)s, 'UTC') AND hour < %(ends)s
 
 -- name: hours_of_types
--- Every hour of some types. A sketch of few is a list of them, which need not come along to be counted (schema/sketch.py):
--- so a month has a tenth of the bytes.
-SELECT hour AS at, event_type, events, sessions,
-    CASE WHEN get_byte(visitors, 0) <> 10 THEN length(visitors) / 4 - get_byte(visitors, 0) END AS few,
-    CASE WHEN get_byte(visitors, 0) = 10 THEN visitors END AS visitors
-FROM rollup_hourly JOIN event_types USING (event_type_id)
+-- Every hour of some types, which the key has whole.
+SELECT hour AS at, event_type, events, sessions, unique_users FROM rollup_hourly JOIN event_types USING (event_type_id)
 WHERE site_id = %(site_id)s AND hour >= date_trunc('hour', %(starts)s, 'UTC') AND hour < %(ends)s
   AND event_type = ANY (%(types)s::text[])
 
@@ -73,9 +69,15 @@ JOIN site_zones ON site_id = %(site_id)s AND hour >= site_zones.starts AND hour 
 ORDER BY at
 
 -- name: trips
--- Days with the figures of their trips, packed.
+-- What there was of trips, packed, in rows that make up a span: its whole weeks, and the days around them.
 SELECT trips, trip_ids, impressions, clicks, saves, whatsapp_contacts, phone_contacts, booking_starts, dwell_ms, dwells
-FROM daily_trips WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
+FROM weekly_trips WHERE site_id = %(site_id)s AND date >= %(monday)s AND date < %(past)s
+UNION ALL
+SELECT trips, trip_ids, impressions, clicks, saves, whatsapp_contacts, phone_contacts, booking_starts, dwell_ms, dwells
+FROM daily_trips WHERE site_id = %(site_id)s AND date >= %(start)s AND date < %(monday)s
+UNION ALL
+SELECT trips, trip_ids, impressions, clicks, saves, whatsapp_contacts, phone_contacts, booking_starts, dwell_ms, dwells
+FROM daily_trips WHERE site_id = %(site_id)s AND date >= %(past)s AND date <= %(end)s
 
 -- name: titles
 -- What the catalogue says of some trips, where it has them.

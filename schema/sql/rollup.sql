@@ -68,8 +68,8 @@ DELETE FROM recommendation_daily WHERE site_id = %(site_id)s AND date = %(bucket
 
 -- name: add_hour
 -- One type's figures of one hour.
-INSERT INTO rollup_hourly (site_id, hour, event_type_id, events, sessions, visitors)
-VALUES (%(site_id)s, %(bucket)s, %(event_type_id)s, %(events)s, %(sessions)s, %(visitors)s)
+INSERT INTO rollup_hourly (site_id, hour, event_type_id, events, sessions, unique_users, visitors)
+VALUES (%(site_id)s, %(bucket)s, %(event_type_id)s, %(events)s, %(sessions)s, %(unique_users)s, %(visitors)s)
 
 -- name: add_whole_hour
 -- The same of all types together.

@@ -1,12 +1,18 @@
 -- What there was most of in days: a row a value with its figures and the number of all values. Only from daily tables.
 
 -- name: dimension
--- Values of one dimension. Of 15,000 rows, sums of bigint took a tenth longer than those of float8, which are as exact up
+-- Values of one dimension, from whole weeks and the days around them. Of 15,000 rows, sums of bigint took a tenth longer than those of float8, which are as exact up
 -- to 2^53.
 SELECT value, NULL AS category, sum(events::float8)::bigint AS events, sum(page_views::float8)::bigint AS page_views,
     sum(sessions::float8)::bigint AS sessions, NULL AS clicks, count(*) OVER () AS total
-FROM daily_dimensions
-WHERE site_id = %(site_id)s AND dimension = %(by)s AND date BETWEEN %(start)s AND %(end)s
+FROM (SELECT value, events, page_views, sessions FROM weekly_dimensions
+      WHERE site_id = %(site_id)s AND dimension = %(by)s AND date >= %(monday)s AND date < %(past)s
+      UNION ALL
+      SELECT value, events, page_views, sessions FROM daily_dimensions
+      WHERE site_id = %(site_id)s AND dimension = %(by)s AND date >= %(start)s AND date < %(monday)s
+      UNION ALL
+      SELECT value, events, page_views, sessions FROM daily_dimensions
+      WHERE site_id = %(site_id)s AND dimension = %(by)s AND date >= %(past)s AND date <= %(end)s) AS part
 GROUP BY value
 ORDER BY %(sign)s::int * CASE %(sort)s::text WHEN 'events' THEN sum(events::float8) WHEN 'pageViews' THEN sum(page_views::float8)
     WHEN 'sessions' THEN sum(sessions::float8) END, value COLLATE "C"

@@ -19,6 +19,7 @@ from tests.make import DAY, HOUR, T0, canonical, uid
 from tests.workers.pipeline import Pipeline, visit
 from tests.workers.traffic import counted, traffic
 from tests.workers.unwalked import walked
+from tests.workers.weeks import of_weeks, weekly
 from workers import agents, rollup
 from workers.daily import DAILY
 
@@ -150,20 +151,20 @@ def of_day(events: Sequence[Event], batch_id: UUID, country: str | None) -> dict
 
 def stored(pipe: Pipeline, site_id: str) -> dict[date, dict[str, Rows]]:
     """The same, as the tables have it."""
-    found: defaultdict[date, dict[str, Rows]] = defaultdict(lambda: {one.table: set() for one in DAILY})
+    found: defaultdict[date, dict[str, Rows]] = defaultdict(lambda: {one.name: set() for one in DAILY})
     for day, walks, steps in walked(pipe.connection, site_id):
         found[day] |= {"daily_walks": walks, "daily_steps": steps}
     for one in DAILY:
-        if one.table in ("daily_walks", "daily_steps"):
+        if one.name in ("daily_walks", "daily_steps"):
             continue
         with pipe.connection.cursor() as cursor:
-            table = "readable_daily_trips" if one.table == "daily_trips" else one.table
+            table = "readable_daily_trips" if one.name == "daily_trips" else one.name
             cursor.execute(f"SELECT * FROM {table} WHERE site_id = %s", (site_id,))
             names = [column.name for column in cursor.description or ()]
             for row in cursor:
                 day = row[names.index("date")]
                 rest = [value for name, value in zip(names, row, strict=True) if name not in ("site_id", "date")]
-                found[day][one.table].add(tuple(map(plain, rest)))
+                found[day][one.name].add(tuple(map(plain, rest)))
     return dict(found)
 
 
@@ -198,10 +199,11 @@ def test_every_table_of_every_day_is_what_the_oracle_says(pipe: Pipeline) -> Non
     pipe.roll_up()
     for site_id, days_of_site in wanted.items():
         assert stored(pipe, site_id) == days_of_site, site_id
+        assert weekly(pipe, site_id) == of_weeks(days_of_site), site_id
 
 
 def versions(pipe: Pipeline) -> dict[str, list[tuple[Any, ...]]]:
-    return {one.table: pipe.rows(f"SELECT date, xmin::text, ctid FROM {one.table} ORDER BY 1, 3") for one in DAILY}
+    return {one.name: pipe.rows(f"SELECT date, xmin::text, ctid FROM {one.name} ORDER BY 1, 3") for one in DAILY}
 
 
 def test_a_late_event_changes_its_day_and_rows_that_are_right_are_not_written_again(pipe: Pipeline) -> None:

@@ -161,7 +161,7 @@ def test_a_day_can_be_asked_for_by_name(pipe: Pipeline, environment: Settings) -
     right = {site_id: stored(pipe, site_id)[NEW_YEAR] for site_id in ("default", "shop")}
     hours = pipe.rows("SELECT * FROM rollup_hourly ORDER BY 1, 2, 3")
     for one in DAILY:
-        pipe.connection.execute(f"DELETE FROM {one.table}")
+        pipe.connection.execute(f"DELETE FROM {one.name}")
     pipe.connection.execute(
         "DELETE FROM rollup_hourly WHERE hour >= '2025-12-31 18:00Z' AND hour < '2026-01-01 19:00Z'"
     )

@@ -136,6 +136,7 @@ def test_nothing_of_an_erased_person_is_left_and_every_figure_is_as_it_was(
         "events": 10, "event_ids": 10, "sessions": 2, "users": 2, "identities": 5, "identity_changes": 2, "batches": 2,
         "dead_letters": 1, "event_outbox": 1, "recommendation_requests": 1, "texts": 1, "user_agents": 1,
         "events, mentions in others": 1, "texts, mentions in others": 1, "daily_dimensions, mentions in others": 1,
+        "weekly_dimensions, mentions in others": 1,
     }  # fmt: skip
     assert "backups and dumps" in receipt["not_covered"]
     assert list(in_postgres(pipe)) == []

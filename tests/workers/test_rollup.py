@@ -75,6 +75,13 @@ def stored(pipe: Pipeline, table: str, bucket: str, site_id: str) -> dict[tuple[
     return {(at, kind): (events, sessions, visitors) for at, kind, events, sessions, visitors in rows}
 
 
+def exact(pipe: Pipeline, site_id: str) -> dict[tuple[Any, str], int]:
+    """How many visitors each hour had, of each type."""
+    rows = pipe.rows("SELECT hour, event_type, unique_users FROM rollup_hourly"
+                     " JOIN event_types USING (event_type_id) WHERE site_id = %s", site_id)  # fmt: skip
+    return {(at, kind): visitors for at, kind, visitors in rows}
+
+
 def sketched(found: Figures) -> dict[tuple[Any, str], tuple[int, int, bytes]]:
     return {key: (events, sessions, sketch.of(visitors)) for key, (events, sessions, visitors) in found.items()}
 
@@ -95,6 +102,7 @@ def test_every_hour_day_week_and_month_is_what_the_oracle_says(pipe: Pipeline) -
         hours = figures(events, lambda at: at.replace(minute=0, second=0), batch_id)
         days = figures(events, lambda at, zone=zone: at.astimezone(zone).date(), batch_id)
         assert stored(pipe, "rollup_hourly", "hour", site_id) == sketched(hours), site_id
+        assert exact(pipe, site_id) == {key: len(visitors) for key, (_, _, visitors) in hours.items()}, site_id
         whole = pipe.rows("SELECT hour, events, unique_users FROM hourly_stats WHERE site_id = %s", site_id)
         assert {at: tuple(of_hour) for at, *of_hour in whole} == together(hours), site_id
         assert stored(pipe, "daily_events", "date", site_id) == sketched(days), site_id

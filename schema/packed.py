@@ -1,5 +1,5 @@
-"""Figures that lie packed, a row a day and a number for each of many ids. In: such rows, as daily_trips has them. Out:
-sums, of all ids that occur or of some.
+"""Figures that lie packed, a row a day or week and a number for each of many ids. In: such rows, as daily_trips has
+them. Out: sums, of all ids that occur or of some; numbers packed.
 
 A row is how many ids there are, then the ids, sorted, then each figure of theirs: big-endian numbers of 1, 2, 4 or 8
 bytes, or of none where all are 0, as `packed` in the migration makes them. Sums are those of whole numbers, so they are
@@ -51,6 +51,13 @@ def of_some(rows: Rows, ids: Integers, figures: Sequence[int]) -> list[Integers]
         for of_figure, place in zip(sums, figures, strict=True):
             of_figure[known] += _numbers(row, place)[at[known]]
     return sums
+
+
+def pack(numbers: Integers) -> bytes:
+    """Numbers from 0 on, as the migration's function packs them."""
+    most = int(numbers.max(initial=0))
+    width = next(width for width in (0, 1, 2, 4, 8) if most < 1 << 8 * width)
+    return numbers.astype(f">u{width}").tobytes() if width else b""
 
 
 def total(row: tuple[Any, ...], place: int) -> int:
