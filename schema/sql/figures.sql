@@ -50,23 +50,28 @@ JOIN event_types USING (event_type_id)
 WHERE %(types)s::text[] IS NULL OR event_type = ANY (%(types)s::text[])
 
 -- name: hours
--- Every hour of all types together: what sessions they were in is not counted, and how many visitors is.
-SELECT hour AS at, NULL AS event_type, events, NULL AS sessions, unique_users
+-- Every hour of all types together, by how many hours after the first: what sessions they were in is not counted, and
+-- how many visitors is.
+SELECT date_part('epoch', hour - date_trunc('hour', %(starts)s, 'UTC'))::integer / 3600 AS place, NULL AS event_type,
+    events, NULL AS sessions, unique_users
 FROM hourly_stats
 WHERE site_id = %(site_id)s AND hour >= date_trunc('hour', %(starts)s, 'UTC') AND hour < %(ends)s
 
 -- name: hours_of_types
--- Every hour of some types, which the key has whole.
-SELECT hour AS at, event_type, events, sessions, unique_users FROM rollup_hourly JOIN event_types USING (event_type_id)
+-- The same of some types, from their key alone.
+SELECT date_part('epoch', hour - date_trunc('hour', %(starts)s, 'UTC'))::integer / 3600 AS place, event_type, events,
+    sessions, unique_users
+FROM rollup_hourly JOIN event_types USING (event_type_id)
 WHERE site_id = %(site_id)s AND hour >= date_trunc('hour', %(starts)s, 'UTC') AND hour < %(ends)s
   AND event_type = ANY (%(types)s::text[])
 
 -- name: hours_between
--- Every hour that a span overlaps, with its date and time of day in the zone that the site had then; hours are UTC's.
-SELECT local_day(hour, time_zone, until) AS date, hour AS at, to_char(hour AT TIME ZONE time_zone, 'HH24:MI')
+-- Every hour that a span overlaps, with what clocks show in the zone that the site had then, and that zone's last day,
+-- where it had another one later; hours are UTC's. Of dates and texts a month took half as long again.
+SELECT hour, hour AT TIME ZONE time_zone, nullif(until, 'infinity') - 1
 FROM generate_series(date_trunc('hour', %(starts)s, 'UTC'), %(ends)s - interval '1 microsecond', '1 hour') AS hour
 JOIN site_zones ON site_id = %(site_id)s AND hour >= site_zones.starts AND hour < site_zones.ends
-ORDER BY at
+ORDER BY hour
 
 -- name: trips
 -- What there was of trips, packed, in rows that make up a span: its whole weeks, and the days around them.
