@@ -1,10 +1,12 @@
 -- The questions of the reports, asked of events as they are: what a report replaces.
 
 -- name: overview
--- Events by type, with everybody and their sessions, bots left out.
-SELECT event_type_id, count(*), count(DISTINCT session_id), count(DISTINCT anonymous_id) FROM events
-WHERE site_id = 'default' AND NOT is_bot AND occurred_at >= %(starts)s AND occurred_at < %(ends)s
-GROUP BY GROUPING SETS ((event_type_id), ())
+-- Events by type, with everybody and their sessions, bots left out, of the days and of as many before them.
+SELECT is_current, event_type_id, count(*), count(DISTINCT session_id), count(DISTINCT anonymous_id)
+FROM (SELECT occurred_at >= %(starts)s AS is_current, event_type_id, session_id, anonymous_id FROM events
+      WHERE site_id = 'default' AND NOT is_bot AND occurred_at < %(ends)s
+          AND occurred_at >= %(starts)s::date - (%(ends)s::date - %(starts)s::date)) AS both
+GROUP BY GROUPING SETS ((is_current, event_type_id), (is_current))
 
 -- name: series
 -- Events by day.
