@@ -80,7 +80,7 @@ def settings(servers: Servers) -> Iterator[Settings]:
     with redis.Redis.from_url(servers.valkey.url()) as client:
         client.flushall()
     with psycopg.connect(servers.postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE}")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE} STRATEGY FILE_COPY")  # in half of the time
         yield servers.settings(name)
         pools.close()
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -7,6 +7,7 @@ hits its limit is split where a reader would look for the other half.
 from __future__ import annotations
 
 import ast
+import os
 import re
 import statistics
 import subprocess
@@ -63,15 +64,18 @@ SILENCED = {
 }
 
 
+@cache
 def files(*endings: str) -> list[Path]:
-    """Every file of ours with one of these endings, or all of them."""
-    found = []
-    for path in ROOT.rglob("*"):
-        parts = path.relative_to(ROOT).parts
-        hidden = any((p.startswith(".") and p != ".ci") or p in SKIPPED or p.endswith(".egg-info") for p in parts)
-        if path.is_file() and not hidden and (not endings or path.suffix in endings):
-            found.append(path)
-    return sorted(found)
+    """Every file of ours with one of these endings, or all of them; what is installed is not even looked into."""
+    found: list[Path] = []
+    for directory, inner, names in os.walk(ROOT):
+        inner[:] = [one for one in inner if not is_hidden(one)]
+        found += [Path(directory, one) for one in names if not is_hidden(one)]
+    return sorted(path for path in found if not endings or path.suffix in endings)
+
+
+def is_hidden(part: str) -> bool:
+    return (part.startswith(".") and part != ".ci") or part in SKIPPED or part.endswith(".egg-info")
 
 
 def name(path: Path) -> str:

@@ -157,7 +157,9 @@ def test_what_is_clicked_says_where_it_stood(page: Page, site: Front) -> None:
     page.locator("li").nth(2).click(position={"x": 600, "y": 200})
     page.get_by_text("Call").click()
     events = sent(page, site)
-    assert [e["event_type"] for e in events if e["event_type"] != "scroll_depth"] == ["click_trip", "contact_phone"]
+    by_themselves = ("scroll_depth", "impression")  # on a slow machine a second passes meanwhile
+    done = [e["event_type"] for e in events if e["event_type"] not in by_themselves]
+    assert done == ["click_trip", "contact_phone"]
     (click,) = site.events("click_trip")
     assert (click["trip_id"], click["position"], click["score"], click["source"]) == (2, 2, 88, "search_results")
     assert click["recommendation_request_id"] == "r-1"

@@ -19,7 +19,7 @@ from tests.chaos.history import OK
 from tests.chaos.rig import Rig
 from tests.conftest import Servers
 
-FAULTS = int(os.environ.get("CHAOS_FAULTS", "60"))
+FAULTS = int(os.environ.get("CHAOS_FAULTS", "40"))
 SEED = int(os.environ.get("CHAOS_SEED") or time.time_ns() % 1_000_000)
 
 
