@@ -1,5 +1,5 @@
-"""What there was most of: paths, referrers, campaigns, devices, click targets, share codes. In: daily tables. Out: a
-page of values, sorted, with the number of all values.
+"""What there was most of: paths, referrers, campaigns, devices, click targets, share codes. In: tables of days and
+weeks. Out: a page of values, sorted, with the number of all values.
 
 Nothing is folded into "others", and events without a value are in no row.
 """

@@ -92,9 +92,9 @@ _RANKS: dict[str, tuple[tuple[str, ...], str | None]] = {
 
 def trips(connection: Connection, span: Span, query: TripsQuery) -> Trips:
     """The trips asked for. Of all of them is summed only what says which those are."""
-    days = connection.execute(_SQL["trips"], span.bounds, binary=True).fetchall()
-    total, page = _page(days, query)
-    sums = packed.of_some(days, page, [*_PLACES.values()])
+    parts = connection.execute(_SQL["trips"], span.bounds, binary=True).fetchall()
+    total, page = _page(parts, query)
+    sums = packed.of_some(parts, page, [*_PLACES.values()])
     ids = page.tolist()
     told = {row[0]: row[1:] for row in connection.execute(_SQL["titles"], {"trip_ids": ids}).fetchall()}
     figures = map(Sums, *(figure.tolist() for figure in sums))
@@ -105,8 +105,8 @@ def trips(connection: Connection, span: Span, query: TripsQuery) -> Trips:
 
 def of_one(connection: Connection, span: Span, trip_id: int) -> Trip:
     """One trip, also one of which there was nothing."""
-    days = connection.execute(_SQL["trips"], span.bounds, binary=True).fetchall()
-    sums = packed.of_some(days, np.array([trip_id]), [*_PLACES.values()])
+    parts = connection.execute(_SQL["trips"], span.bounds, binary=True).fetchall()
+    sums = packed.of_some(parts, np.array([trip_id]), [*_PLACES.values()])
     told = connection.execute(_SQL["titles"], {"trip_ids": [trip_id]}).fetchone()
     figures = Sums(*(int(figure[0]) for figure in sums))
     return Trip.model_validate(_trip(trip_id, figures, *(told[1:] if told else (None, None, None))))
@@ -114,15 +114,15 @@ def of_one(connection: Connection, span: Span, trip_id: int) -> Trip:
 
 def of_all(connection: Connection, span: Span) -> Sums:
     """What happened to all of them together."""
-    days = connection.execute(_SQL["trips"], span.bounds, binary=True).fetchall()
-    return Sums(*(sum(packed.total(row, place) for row in days) for place in _PLACES.values()))
+    parts = connection.execute(_SQL["trips"], span.bounds, binary=True).fetchall()
+    return Sums(*(sum(packed.total(row, place) for row in parts) for place in _PLACES.values()))
 
 
-def _page(days: packed.Rows, query: TripsQuery) -> tuple[int, packed.Integers]:
+def _page(parts: packed.Rows, query: TripsQuery) -> tuple[int, packed.Integers]:
     """How many trips there are, and the ids of those that are asked for."""
     figures, over = _RANKS[query.sort]
     names = [*dict.fromkeys(("impressions", *figures, *([over] if over else [])))]
-    ids, sums = packed.of_all(days, [_PLACES[name] for name in names])
+    ids, sums = packed.of_all(parts, [_PLACES[name] for name in names])
     of = dict(zip(names, sums, strict=True))
     shown = of["impressions"] >= query.impressions
     rank = sum(of[name][shown] for name in figures)

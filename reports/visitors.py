@@ -1,4 +1,4 @@
-"""Distinct visitors of any span of days, and what types of events they sent. In: sketches of the daily tables. Out:
+"""Distinct visitors of any span of days, and what types of events they sent. In: sketches of days and weeks. Out:
 estimates with their error.
 
 Sketches are united, so that who came on several days or did several things counts once. Their estimates are exact to a
@@ -82,7 +82,7 @@ def _parts(connection: Connection, span: Span, types: Types) -> list[tuple[Any, 
 
 
 def about(sketches: Sequence[bytes]) -> int:
-    """Those of all sketches together, without bounds: of a month's hours these took longer than all else."""
+    """Those of all sketches together, without bounds."""
     if not sketches:
         return 0
     return round(sketch.estimate(sketches[0] if len(sketches) == 1 else sketch.merge(sketches)))

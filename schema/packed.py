@@ -61,12 +61,12 @@ def pack(numbers: Integers) -> bytes:
 
 
 def total(row: tuple[Any, ...], place: int) -> int:
-    """The sum of one figure of one day, of all ids."""
+    """The sum of one figure of one row, of all ids."""
     return int(_numbers(row, place).sum(dtype=np.int64))
 
 
 def _together(rows: Rows, place: int) -> NDArray[Any]:
-    """The numbers of all days, one after the other, no wider than the widest day's: they are fetched out of order, and
+    """The numbers of all rows, one after the other, no wider than the widest row's: they are fetched out of order, and
     stay near the processor."""
     return np.concatenate([_numbers(row, place) for row in rows])
 

@@ -32,8 +32,8 @@ _WRITTEN = sql.SQL(
 
 
 class Table(NamedTuple):
-    """A table of figures by site and day: the query that gives its rows, what names a row within its day, and the
-    rest. `unique` is the index that makes it so, where it is not on the key itself."""
+    """A table of figures by site and day, or Monday: the query that gives its rows, what names a row within its day,
+    and the rest. `unique` is the index that makes it so, where it is not on the key itself."""
 
     name: str
     query: str
@@ -124,7 +124,7 @@ def compute(connection: Connection, day: dict[str, Any]) -> list[dict[str, Any]]
 
 
 def replace(connection: Connection, table: Table, query: LiteralString, values: dict[str, Any]) -> None:
-    """Bring the rows of one site and day, %(site_id)s and %(bucket)s, to what a query gives."""
+    """Bring the rows of one site and date, %(site_id)s and %(bucket)s, to what a query gives."""
     connection.execute(_replacing(table, query), values)
 
 

@@ -29,6 +29,11 @@ class Derived(NamedTuple):
 
 
 _FIGURES = ("events", "sessions", "visitors")
+_MERGED = (  # what follows from days, closed ones too
+    *(Derived(one.name, ("site_id", "date", *one.key), one.figures) for one in weekly.WEEKLY),
+    Derived("weekly_events", ("site_id", "date", "event_type_id"), _FIGURES),
+    Derived("monthly_events", ("site_id", "date", "event_type_id"), _FIGURES),
+)
 DERIVED = (
     Derived(
         "users",
@@ -76,9 +81,8 @@ DERIVED = (
     Derived("rollup_hourly", ("site_id", "hour", "event_type_id"), (*_FIGURES, "unique_users")),
     Derived("hourly_stats", ("site_id", "hour"), ("events", "unique_users")),
     Derived("daily_events", ("site_id", "date", "event_type_id"), _FIGURES),
-    *(Derived(one.name, ("site_id", "date", *one.key), one.figures) for one in (*daily.DAILY, *weekly.WEEKLY)),
-    Derived("weekly_events", ("site_id", "date", "event_type_id"), _FIGURES),
-    Derived("monthly_events", ("site_id", "date", "event_type_id"), _FIGURES),
+    *(Derived(one.name, ("site_id", "date", *one.key), one.figures) for one in daily.DAILY),
+    *_MERGED,
     Derived(
         "recommendation_daily",
         ("site_id", "date"),
@@ -124,7 +128,9 @@ def derived(connection: Connection, progress: Progress) -> Iterator[None]:
                 shadow = sql.SQL("CREATE TEMP TABLE {} (LIKE {} INCLUDING ALL) ON COMMIT DROP")
                 connection.execute(shadow.format(sql.Identifier(name), live))
             for table in DERIVED:
-                _keep_closed(connection, table)
+                if table not in _MERGED:
+                    _keep_closed(connection, table)
+            rollup.merge(connection, connection.execute("SELECT site_id, date FROM daily_stats").fetchall())
             for done, step in enumerate(_STEPS):
                 progress("counters", done, len(_STEPS))
                 connection.execute(step, {"users": None})
@@ -171,7 +177,7 @@ def replace(connection: Connection, table: Derived) -> None:
 
 
 def _keep_closed(connection: Connection, table: Derived) -> None:
-    """What was computed of closed hours and days stays, and weeks and months follow from it: their events are gone."""
+    """What was computed of closed hours and days stays: their events are gone."""
     for bucket, closed in (("hour", "closed_hour"), ("date", "closed")):
         if bucket in table.key:
             kept = sql.SQL(

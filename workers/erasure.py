@@ -30,9 +30,11 @@ from schema.errors import InvalidRequest
 from schema.settings import Settings
 from schema.sql import load
 from workers import erasing, jobs, mover, people, rollup, sweeping
+from workers.daily import DAILY
 from workers.mentions import Mentions
 from workers.people import Named, Person
 from workers.verify import standstill
+from workers.weekly import WEEKLY
 
 _SQL = load("erasing")
 _PRIVACY = load("privacy")
@@ -46,7 +48,8 @@ _CHORE_SECONDS_MAX = 120  # rollups wait for the same worker: whoever else is to
 _UNCLEAR = "meanwhile this browser was several users: name one of them as user"
 _SAMPLED = (
     *("identities", "identity_changes", "events", "sessions", "base_sessions", "texts", "user_agents", "event_outbox"),
-    *("dead_letters", "recommendation_requests", "site_owners", "tombstones", "erasures", "daily_walks"),
+    *("dead_letters", "recommendation_requests", "site_owners", "tombstones", "erasures"),
+    *(table.name for table in (*DAILY, *WEEKLY)),  # a path may be named after somebody
 )
 logger = logging.getLogger("tripstream.erasure")
 

@@ -1,8 +1,9 @@
--- What there was most of in days: a row a value with its figures and the number of all values. Only from daily tables.
+-- What there was most of in days: a row a value with its figures and the number of all values. Only from daily
+-- and weekly tables.
 
 -- name: dimension
--- Values of one dimension, from whole weeks and the days around them. Of 15,000 rows, sums of bigint took a tenth longer than those of float8, which are as exact up
--- to 2^53.
+-- Values of one dimension, from whole weeks and the days around them. Of 15,000 rows, sums of bigint took a tenth longer
+-- than those of float8, which are as exact up to 2^53.
 SELECT value, NULL AS category, sum(events::float8)::bigint AS events, sum(page_views::float8)::bigint AS page_views,
     sum(sessions::float8)::bigint AS sessions, NULL AS clicks, count(*) OVER () AS total
 FROM (SELECT value, events, page_views, sessions FROM weekly_dimensions

@@ -26,6 +26,8 @@ COUNTERS = {
     "daily_events": "*",
     "weekly_events": "*",
     "monthly_events": "*",
+    "weekly_dimensions": "*",
+    "weekly_trips": "*",
 }
 
 

@@ -132,6 +132,7 @@ def test_an_import_that_is_undone_leaves_the_days_open_again(pipe: Pipeline, tmp
         "daily_dimensions",
         "daily_sessions",
         "weekly_events",
+        "weekly_dimensions",
         "monthly_events",
         "floors",
     )

@@ -12,8 +12,9 @@ from schema.event import now
 from tests.make import DAY, batch, canonical, uid
 from tests.tripstream.waiting import until
 from tests.workers.pipeline import Pipeline, meanwhile, until_blocked, visit
+from tests.workers.retaining import busy, retain
 from tests.workers.traffic import traffic
-from workers import verify
+from workers import upkeep, verify
 from workers.drain import LOCK_SPACE, Drain
 from workers.verify import REPLAYS, Site
 
@@ -79,6 +80,8 @@ SQL_CORRUPTIONS = (
     ("INSERT INTO trip_interactions (site_id, trip_id) VALUES ('shop', 99)", "trip_id=99: should not be there"),
     ("UPDATE rollup_hourly SET events = events + 1 WHERE ctid = (SELECT min(ctid) FROM rollup_hourly)",
      r"rollup_hourly site_id=.*: events is \d+, should be \d+"),
+    ("UPDATE rollup_hourly SET unique_users = 99 WHERE ctid = (SELECT max(ctid) FROM rollup_hourly)",
+     r"rollup_hourly site_id=.*: .*unique_users is 99, should be \d+"),
     ("UPDATE daily_events SET sessions = 0 WHERE ctid = (SELECT min(ctid) FROM daily_events)",
      "daily_events .*: sessions is 0, should be"),
     ("UPDATE daily_trips SET clicks = clicks || impressions WHERE ctid = (SELECT min(ctid) FROM daily_trips)",
@@ -91,6 +94,10 @@ SQL_CORRUPTIONS = (
     ("UPDATE weekly_events SET visitors = '' WHERE ctid = (SELECT min(ctid) FROM weekly_events)",
      "weekly_events .*: visitors' sketch differs"),
     ("DELETE FROM monthly_events WHERE ctid = (SELECT min(ctid) FROM monthly_events)", "monthly_events .*: is missing"),
+    ("UPDATE weekly_dimensions SET sessions = 0 WHERE ctid = (SELECT min(ctid) FROM weekly_dimensions)",
+     "weekly_dimensions .*: sessions is 0, should be"),
+    ("UPDATE weekly_trips SET clicks = clicks || impressions WHERE ctid = (SELECT min(ctid) FROM weekly_trips)",
+     "weekly_trips site_id=.*: clicks: the bytes differ"),
     ("UPDATE batches SET accepted = accepted + 1, stored = stored + 1 WHERE ctid = (SELECT min(ctid) FROM batches)",
      r"stored is \d+, but the receipts say \d+"),
     ("UPDATE batches SET accepted = accepted + 1, dead = dead + 1 WHERE site_id = 'shop' AND dead > 0",
@@ -117,6 +124,26 @@ def test_each_thing_that_does_not_agree_is_named(pipe: Pipeline) -> None:
         fresh = set(report(pipe).problems) - seen
         assert [line for line in fresh if re.search(expected, line)], (statement, fresh)
         seen |= fresh
+
+
+MERGED = ("weekly_events", "monthly_events", "weekly_dimensions", "weekly_trips")
+
+
+@pytest.mark.parametrize("change", ["DELETE FROM {0}", "UPDATE {0} SET date = date - 728"])
+def test_weeks_and_months_of_closed_days_are_compared_and_repaired_too(pipe: Pipeline, change: str) -> None:
+    busy(pipe)
+    upkeep.mirror(pipe.settings)
+    retain(pipe)
+    right = {table: sorted(pipe.rows(f"SELECT * FROM {table}")) for table in MERGED}
+    assert report(pipe).problems == []
+    for table in MERGED:
+        query = change.format(table) + " WHERE date < '2026-01-10'"
+        assert pipe.connection.execute(query).rowcount > 0, table
+    found = report(pipe).problems
+    assert all(any(line.startswith(table) for line in found) for table in MERGED), found
+    verify.rebuild(pipe.settings, lambda *_: None)
+    assert {table: sorted(pipe.rows(f"SELECT * FROM {table}")) for table in MERGED} == right
+    assert report(pipe).problems == []
 
 
 @pytest.mark.parametrize(
