@@ -15,7 +15,7 @@ from redis import Redis
 from schema import db, migrate
 from schema.errors import ConfigError, StorageError
 from schema.settings import Settings
-from tests.make import DAY, canonical
+from tests.make import DAY, T0, canonical
 from tests.schema.test_catalog import catalog
 from tests.workers.pipeline import Pipeline, meanwhile, pipeline, until_blocked, visit
 
@@ -206,3 +206,28 @@ def test_data_of_the_first_version_survives_every_later_one(empty_database: Make
     with pipeline(old) as upgraded:
         assert upgraded.problems() == []
         assert upgraded.value("SELECT count(*) FROM events") == 8
+
+
+def test_weeks_and_hours_that_an_upgrade_finds_are_what_the_rollup_makes_of_them(
+    empty_database: Make, pipe: Pipeline
+) -> None:
+    traffic(pipe)
+    trips = (1, 300, 70_000, 2**33, 300)
+    pipe.send(
+        *(
+            visit(n, n, trip_id=trip, path=f"/{trip}", occurred_at=T0 + 3 * (n - 30) * DAY)
+            for n, trip in enumerate(trips, 30)
+        )
+    )
+    pipe.roll_up()
+    old = empty_database()
+    migrate.upgrade(old, "0014")
+    with psycopg.connect(pipe.settings.database_url) as new, psycopg.connect(old.database_url) as before:
+        today, then = columns_of(new), columns_of(before)
+        before.execute("SET session_replication_role = replica")  # foreign keys, whatever the order
+        carry(new, before, {table: [c for c in columns if c in today[table]] for table, columns in then.items()})
+        before.commit()
+        migrate.upgrade(old)
+        for table in ("weekly_dimensions", "weekly_trips", "rollup_hourly"):
+            rows = table_rows(new, table, today[table])
+            assert len(rows) > 2 and table_rows(before, table, today[table]) == rows, table

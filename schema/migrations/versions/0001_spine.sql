@@ -331,17 +331,15 @@ CREATE INDEX dead_letters_open ON dead_letters (site_id, dead_letter_id) WHERE s
 CREATE TABLE dirty_hours (site_id text NOT NULL, hour timestamptz NOT NULL);
 CREATE TABLE dirty_days (site_id text NOT NULL, date date NOT NULL);
 
--- Rollups. `visitors` is a HyperLogLog sketch of visitor keys (Apache DataSketches, HLL_4, lgK 12); of an hour their exact
--- number is known as well, and a month of hours is read from the key alone.
+-- Rollups. `visitors` is a HyperLogLog sketch of visitor keys (Apache DataSketches, HLL_4, lgK 12).
 CREATE TABLE rollup_hourly (
     site_id text NOT NULL,
     hour timestamptz NOT NULL,
     event_type_id smallint NOT NULL,
     events bigint NOT NULL,
     sessions bigint NOT NULL,
-    unique_users bigint NOT NULL,
     visitors bytea NOT NULL,
-    PRIMARY KEY (site_id, event_type_id, hour) INCLUDE (events, sessions, unique_users)
+    PRIMARY KEY (site_id, event_type_id, hour)
 );
 CREATE TABLE daily_events (
     site_id text NOT NULL,

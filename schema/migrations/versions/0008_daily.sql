@@ -168,11 +168,6 @@ SELECT site_id, date, trip.* FROM daily_trips AS d CROSS JOIN LATERAL ROWS FROM 
     unpacked(d.dwell_ms, trips), unpacked(d.dwells, trips)
 ) AS trip (trip_id, impressions, clicks, saves, whatsapp_contacts, phone_contacts, booking_starts, dwell_ms, dwells);
 
--- The same of whole weeks, under their Mondays, for what a month has most rows of: four weeks and two days are read instead
--- of thirty days. A week is the sum of its days, and replaced together with them.
-CREATE TABLE weekly_dimensions (LIKE daily_dimensions INCLUDING ALL);
-CREATE TABLE weekly_trips (LIKE daily_trips INCLUDING ALL);
-
 -- Who did what, when: a row a day, and one a day and type, so that a funnel of a month is read as some hundred rows, and
 -- outlives events. The day's sessions are in the order of their first events: 16 bytes each of session_ids, and in `began`
 -- by how many milliseconds each began after the one before it, the first after `starts`. A type's events are in the order
