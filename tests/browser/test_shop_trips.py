@@ -88,7 +88,7 @@ def test_the_drawer_shows_each_event_on_its_way_into_postgres(opened: Opening) -
     page.get_by_role("button", name="Your events").click()
     drawer = page.get_by_role("region", name="Your events")
     seen = drawer.get_by_role("listitem").filter(has_text="page_view")
-    expect(seen.get_by_text("in the browser")).to_be_visible()
+    expect(seen.get_by_text("in the browser").first).to_be_visible()  # on a slow machine the first page's is there too
     until(lambda: page.evaluate("1") and held, "it is sent")
     is_held = False
     for route in held:

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from reports.dashboard.pages import PLACES
 from schema import db
 from schema.settings import Settings
-from tests.browser.conftest import ADMIN, sign_in
+from tests.browser.conftest import ADMIN, settled, sign_in
 from tests.browser.sending import AGENT, PLANTED, kill, send
 from tests.tripstream.starting import Up
 from tests.tripstream.waiting import until
@@ -44,7 +44,10 @@ def test_the_live_page_moves_with_what_happens_and_names_trips(page: Page, shop:
     state = page.get_by_role("status")
     expect(state).to_have_text("Connected")
     expect(page.locator("[data-figure=lastMinute]")).not_to_have_text("–")
-    before, visitors = figure(page, "Last half hour"), figure(page, "Active visitors")
+    settled(shop)  # what other tests left on its way
+    before = lately(shop)
+    expect(page.locator("[data-figure=lastHalfHour]")).to_have_text(f"{before:,}")
+    visitors = figure(page, "Active visitors")
     title = httpx.get(f"{shop.url}/dashboard/titles", params={"trip_id": [3]}).json()[0]["title_en"]
     send(shop, page_url=f"https://trips.example/{PLANTED}", event_type="page_view")
     send(shop, event_type="click_trip", trip_id=3, source=f"{PLANTED}"[:60])
