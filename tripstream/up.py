@@ -16,7 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -57,13 +57,14 @@ _PRELOADED = (
 def up(settings: Settings) -> int:
     """Start everything, and stop it again on Ctrl-C or SIGTERM."""
     with ExitStack() as stack:
-        stack.enter_context(_signals_interrupt())
+        interrupt_if_lost = stack.enter_context(signals_interrupt())
         settings = settings.model_copy(update={"state": prepare(settings.state)})
         stack.callback(claim(settings.state, running.LOCK).release)
         running.withdraw(settings)  # left by a start that was killed
         listener = stack.enter_context(serve.listen(settings))
         is_ours = not settings.database_url
         servers, settings = _start_servers(settings, stack)
+        interrupt_if_lost()
         settings = settings.model_copy(update={"admin_key": _admin_key(settings)})
         if is_ours and settings.demo_occurrences:
             settings = settings.model_copy(update=_demo_issuer(settings))
@@ -72,6 +73,7 @@ def up(settings: Settings) -> int:
         stack.callback(running.withdraw, settings)
         nursery = stack.enter_context(Nursery()) if _may_fork() else None
         supervisor = Supervisor(servers, layers(settings, listener), environment(settings), nursery=nursery)
+        interrupt_if_lost()
         # Closed when stopping begins: what connects after the last web process has ended is refused, and not left to
         # wait for nobody while the servers stop.
         return asyncio.run(supervisor.run(partial(_summary, supervisor, settings, loaded), stopping=listener.close))
@@ -97,12 +99,24 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 @contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """Until the supervisor takes them over, stop signals end the start as Ctrl-C does, servers included."""
-    before = {number: signal.signal(number, signal.default_int_handler) for number in STOP_SIGNALS}
+def signals_interrupt() -> Iterator[Callable[[], None]]:
+    """Until the supervisor takes them over, stop signals end the start as Ctrl-C does, servers included. Yields what
+    interrupts where one came and was lost: Python ignores whatever is raised in what it calls after a fork."""
+    came = False
+
+    def interrupt(_number: int, _frame: object) -> None:
+        nonlocal came
+        came = True
+        raise KeyboardInterrupt
+
+    def interrupt_if_lost() -> None:
+        if came:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in STOP_SIGNALS}
     try:
         with contextlib.suppress(KeyboardInterrupt):
-            yield
+            yield interrupt_if_lost
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

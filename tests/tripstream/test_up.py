@@ -27,7 +27,7 @@ from tests.tripstream.starting import Up, descendants, free_port
 from tests.tripstream.waiting import gone, until
 from tripstream import running, serve
 from tripstream.state import claim
-from tripstream.up import _demo_issuer, environment, layers
+from tripstream.up import _demo_issuer, environment, layers, signals_interrupt
 
 
 def test_up_migrates_announces_and_says_where_it_is(up: Callable[..., Up]) -> None:
@@ -145,6 +145,23 @@ def test_a_signal_while_starting_leaves_nothing(up: Callable[..., Up]) -> None:
     one.process.terminate()
     assert one.ends() in (0, 130)
     until(lambda: gone(pid), "Postgres, which was still starting, is gone")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # which is what the test is about
+def test_a_signal_that_python_lost_is_not_lost_on_the_start() -> None:
+    class Lost:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)  # whatever is raised here is ignored, as it is in what follows a fork
+
+    steps = []
+    with signals_interrupt() as interrupt_if_lost:
+        interrupt_if_lost()
+        Lost()
+        steps.append("it goes on")
+        interrupt_if_lost()
+        steps.append("never")
+    assert steps == ["it goes on"]
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def test_after_kill_9_the_file_is_not_believed_and_up_starts_again(up: Callable[..., Up]) -> None:
