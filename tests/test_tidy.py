@@ -44,7 +44,7 @@ LAZY_IMPORTS = {
     "tripstream/operating.py workers": "drains come with dead letters, which web processes do without",
     "workers/clock.py workers": "rollups bring numpy, and the clock's own process never rolls up",
     "workers/daily.py workers": "it brings numpy, and a worker imports rollups long before it has any to do",
-    "workers/weekly.py schema": "it brings numpy, and a worker imports rollups long before it has any to do",
+    "workers/merged.py schema": "it brings numpy, and a worker imports rollups long before it has any to do",
     "workers/jobs.py workers": "the clock imports the chores' modules, which a drain never needs",
     "workers/queue.py workers": "jobs import the queue, to ask for their successor",
 }

@@ -15,7 +15,7 @@ from psycopg import IsolationLevel, sql
 
 from schema.db import Connection
 from schema.sql import load
-from workers import daily, rollup, weekly
+from workers import daily, merged, rollup
 
 Progress = Callable[[str, int, int], None]
 
@@ -29,11 +29,8 @@ class Derived(NamedTuple):
 
 
 _FIGURES = ("events", "sessions", "visitors")
-_MERGED = (  # what follows from days, closed ones too
-    *(Derived(one.name, ("site_id", "date", *one.key), one.figures) for one in weekly.WEEKLY),
-    Derived("weekly_events", ("site_id", "date", "event_type_id"), _FIGURES),
-    Derived("monthly_events", ("site_id", "date", "event_type_id"), _FIGURES),
-)
+# What follows from days, closed ones too.
+_MERGED = tuple(Derived(one.name, ("site_id", "date", *one.key), one.figures) for one in merged.TABLES)
 DERIVED = (
     Derived(
         "users",
@@ -130,7 +127,7 @@ def derived(connection: Connection, progress: Progress) -> Iterator[None]:
             for table in DERIVED:
                 if table not in _MERGED:
                     _keep_closed(connection, table)
-            rollup.merge(connection, connection.execute("SELECT site_id, date FROM daily_stats").fetchall())
+            merged.merge(connection, connection.execute("SELECT site_id, date FROM daily_stats").fetchall())
             for done, step in enumerate(_STEPS):
                 progress("counters", done, len(_STEPS))
                 connection.execute(step, {"users": None})

@@ -29,12 +29,11 @@ from schema.db import Connection
 from schema.errors import InvalidRequest
 from schema.settings import Settings
 from schema.sql import load
-from workers import erasing, jobs, mover, people, rollup, sweeping
+from workers import erasing, jobs, merged, mover, people, rollup, sweeping
 from workers.daily import DAILY
 from workers.mentions import Mentions
 from workers.people import Named, Person
 from workers.verify import standstill
-from workers.weekly import WEEKLY
 
 _SQL = load("erasing")
 _PRIVACY = load("privacy")
@@ -49,7 +48,7 @@ _UNCLEAR = "meanwhile this browser was several users: name one of them as user"
 _SAMPLED = (
     *("identities", "identity_changes", "events", "sessions", "base_sessions", "texts", "user_agents", "event_outbox"),
     *("dead_letters", "recommendation_requests", "site_owners", "tombstones", "erasures"),
-    *(table.name for table in (*DAILY, *WEEKLY)),  # a path may be named after somebody
+    *(table.name for table in (*DAILY, *merged.TABLES)),  # a path may be named after somebody
 )
 logger = logging.getLogger("tripstream.erasure")
 

@@ -18,7 +18,7 @@ from schema.db import Connection
 from schema.errors import InvalidRequest
 from schema.settings import Settings
 from schema.sql import load
-from workers import imports, plausible, rollup
+from workers import imports, merged, plausible, rollup
 from workers.daily import DAILY
 from workers.imports import Import
 from workers.plausible import Day
@@ -64,7 +64,7 @@ def run(settings: Settings, path: Path, site_id: str, at: datetime) -> tuple[int
         connection.execute(_SQL["know_types"], {"types": sorted(types)})
         for day in found.days:
             _put(connection, site_id, day)
-        rollup.merge(connection, [(site_id, day.date) for day in found.days])
+        merged.merge(connection, [(site_id, day.date) for day in found.days])
         closed = {"site_id": site_id, "floor": last + timedelta(days=1), "import_id": import_id}
         connection.execute(_SQL["close_days"], closed)
         imports.finish(connection, import_id)
@@ -92,7 +92,7 @@ def _take_out(connection: Connection, one: Import) -> int:
         query = sql.SQL("DELETE FROM {} WHERE site_id = %s AND date BETWEEN %s AND %s").format(sql.Identifier(table))
         removed = connection.execute(query, (site_id, first, last)).rowcount
         gone = removed if table == "daily_stats" else gone
-    rollup.merge(connection, [(site_id, first + timedelta(days=n)) for n in range((last - first).days + 1)])
+    merged.merge(connection, [(site_id, first + timedelta(days=n)) for n in range((last - first).days + 1)])
     connection.execute(_SQL["open_days"], one._asdict() | {"floor": last + timedelta(days=1)})
     return gone
 

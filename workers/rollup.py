@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
-from itertools import groupby
+from datetime import date
 from operator import add
 from typing import Any, NamedTuple
 
@@ -22,7 +21,7 @@ from schema import sketch
 from schema.db import Connection
 from schema.errors import ConfigError
 from schema.sql import load
-from workers import daily, recommendation_rollup, weekly
+from workers import daily, merged, recommendation_rollup
 
 _SQL = load("rollup")
 _LOCK = "tripstream.rollup"
@@ -42,17 +41,6 @@ class Family(NamedTuple):
     figures: Callable[[Connection, Bucket], Iterable[dict[str, Any]]]
 
 
-class Span(NamedTuple):
-    """A merge of days: from a day to the first day of its span and of the next, the queries of its table, and what else
-    is kept of it."""
-
-    starts: Callable[[date], date]
-    ends: Callable[[date], date]
-    clear: str
-    add: str
-    compute: Callable[[Connection, Bucket], None] = lambda _connection, _bounds: None
-
-
 def _of_events(connection: Connection, bucket: Bucket) -> list[dict[str, Any]]:
     """An hour's figures per type; what they are together is written at once."""
     types, everyone = [], set()
@@ -69,20 +57,6 @@ def _of_events(connection: Connection, bucket: Bucket) -> list[dict[str, Any]]:
 HOURS = Family("claim_hours", "clear_hour", "add_hour", _of_events)
 DAYS = Family("claim_days", "clear_day", "add_day", daily.compute)
 REQUEST_DAYS = Family("claim_request_days", "clear_request_day", "add_request_day", recommendation_rollup.figures)
-
-
-def _monday(day: date) -> date:
-    return day - timedelta(days=day.weekday())
-
-
-def _first(day: date) -> date:
-    return day.replace(day=1)
-
-
-SPANS = (
-    Span(_monday, lambda day: day + timedelta(days=7), "clear_week", "add_week", weekly.compute),
-    Span(_first, lambda day: _first(day + timedelta(days=31)), "clear_month", "add_month"),
-)
 
 
 class Rolled(NamedTuple):
@@ -155,7 +129,7 @@ def roll(connection: Connection, progress: Callable[[int, int], None], most: int
     for done, (family, bucket) in enumerate(work):
         _compute(connection, family, bucket)
         progress(done + 1, len(work))
-    merge(connection, [(day["site_id"], day["bucket"]) for day in claimed[DAYS]])
+    merged.merge(connection, [(day["site_id"], day["bucket"]) for day in claimed[DAYS]])
     return Rolled(*map(len, claimed.values()))
 
 
@@ -169,27 +143,3 @@ def _compute(connection: Connection, family: Family, bucket: Bucket) -> None:
     connection.execute(_SQL[family.clear], bucket)
     for figures in family.figures(connection, bucket):
         connection.execute(_SQL[family.add], bucket | figures)
-
-
-def merge(connection: Connection, days: Iterable[tuple[str, date]]) -> None:
-    """Bring the weeks and months that these days of sites lie in to what their days say."""
-    days = list(days)
-    for span in SPANS:
-        for site_id, starts in sorted({(site_id, span.starts(day)) for site_id, day in days}):
-            _merge(connection, span, {"site_id": site_id, "starts": starts, "ends": span.ends(starts)})
-
-
-def _merge(connection: Connection, span: Span, bounds: dict[str, Any]) -> None:
-    """Replace one week or month by the sum of its days. A session that crosses midnight counts in both its days."""
-    connection.execute(_SQL[span.clear], bounds)
-    rows = connection.execute(_SQL["days_of_span"], bounds).fetchall()
-    for event_type_id, group in groupby(rows, key=lambda row: row[0]):
-        days = list(group)
-        figures = {
-            "event_type_id": event_type_id,
-            "events": sum(day[1] for day in days),
-            "sessions": sum(day[2] for day in days),
-            "visitors": sketch.merge(day[3] for day in days),
-        }
-        connection.execute(_SQL[span.add], bounds | figures)
-    span.compute(connection, bounds)

@@ -94,27 +94,3 @@ VALUES (
     %(top_score_count)s, %(used)s, %(searches)s, %(impressions)s, %(clicks)s, %(contacts)s, %(bookings)s,
     %(by_position)s
 )
-
--- name: days_of_span
--- The days that a week or month is made of.
-SELECT event_type_id, events, sessions, visitors FROM daily_events
-WHERE site_id = %(site_id)s AND date >= %(starts)s AND date < %(ends)s
-ORDER BY event_type_id, date
-
--- name: clear_week
--- A recomputed week replaces what was there.
-DELETE FROM weekly_events WHERE site_id = %(site_id)s AND date = %(starts)s
-
--- name: clear_month
--- A recomputed month replaces what was there.
-DELETE FROM monthly_events WHERE site_id = %(site_id)s AND date = %(starts)s
-
--- name: add_week
--- One type's figures of one week, which begins on Monday.
-INSERT INTO weekly_events (site_id, date, event_type_id, events, sessions, visitors)
-VALUES (%(site_id)s, %(starts)s, %(event_type_id)s, %(events)s, %(sessions)s, %(visitors)s)
-
--- name: add_month
--- One type's figures of one month.
-INSERT INTO monthly_events (site_id, date, event_type_id, events, sessions, visitors)
-VALUES (%(site_id)s, %(starts)s, %(event_type_id)s, %(events)s, %(sessions)s, %(visitors)s)

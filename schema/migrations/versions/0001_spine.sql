@@ -339,7 +339,7 @@ CREATE TABLE rollup_hourly (
     events bigint NOT NULL,
     sessions bigint NOT NULL,
     visitors bytea NOT NULL,
-    PRIMARY KEY (site_id, event_type_id, hour)
+    PRIMARY KEY (site_id, hour, event_type_id)
 );
 CREATE TABLE daily_events (
     site_id text NOT NULL,
