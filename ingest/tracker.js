@@ -4,25 +4,25 @@
 //
 // In: calls of the page, and what it declares with data attributes. Out: batches of events to /api/events/batch.
 // Each event is written to localStorage when it happens and leaves it only when the server has answered for it. What
-// went out as a beacon has no answer, so it is sent again later, with the same ids: the server stores it once.
+// went out as a beacon has no answer, so it is sent again later, with the same ids: the server stores it once. Each has
+// an entry of its own: when ten grew in one, a tab that was closed under load lost the last of what it had written.
 // Nothing here ever throws into the page.
 (() => {
   const doc = document, script = doc.currentScript, queued = window.tripstream;
   const { stringify } = JSON; // as it was before the page could put its own in its place
-  const PREFIX = "tripstream:", BATCH = PREFIX + "b:", VISITOR = PREFIX + "v", SESSION = PREFIX + "s", WAIT = PREFIX + "w";
+  const PREFIX = "tripstream:", KEPT = PREFIX + "b:", VISITOR = PREFIX + "v", SESSION = PREFIX + "s", WAIT = PREFIX + "w";
   const EVENTS = "/api/events/batch";
   const ROOM = 20000; // characters of a request: browsers let 65,536 bytes be under way together, and one may take three
-  const BATCH_MAX = 10; // events of a batch, and batches of a request
-  const KEPT_MAX = 1500000; // characters in storage; of more the oldest batches are given up
-  const ORPHANED_MS = 10000; // after which a batch in storage may be anybody's; its page adds to it half as long
+  const EVENTS_MAX = 100; // of a request
+  const KEPT_MAX = 1500000; // characters in storage; of more the oldest events are given up
+  const ORPHANED_MS = 10000; // after which an event in storage may be anybody's to send
   const SESSION_MS = 1800000;
   const WAIT_MAX_MS = 3600000; // more is a clock that was put back, or a server that is gone: then our own pauses do
 
   let options, allowed; // allowed: initialised, and with consent
-  let open, filled, waiting; // the batch that is being filled, its events, and those since the last request
-  let timer, flushing, telling, failures = 0, restUntil = 0, lastTime = 0;
+  let timer, flushing, telling, failures = 0, restUntil = 0, lastTime = 0, waiting = 0; // events since the last request
   let path, shown, referrer = doc.referrer, depth, watched, since, changes = {}, settling;
-  const out = {}; // batch -> whether it is under way, or gone as a beacon; nothing of those that other pages began
+  const out = {}; // kept event -> whether it is under way, or gone as a beacon; nothing of those of other pages
 
   /** Does what the page asked for, and keeps what goes wrong in it from the page. */
   const safely = (call) => (...given) => {
@@ -46,6 +46,7 @@
   };
   const remove = (name) => {
     delete store[name];
+    delete out[name];
     try {
       delete localStorage[name];
     } catch {}
@@ -60,9 +61,6 @@
     const digit = () => crypto.getRandomValues(new Uint8Array(1)) % 10;
     return ("0" + lastTime.toString(16)).replace(/.{8}/, "$&-") + "-7000-8000-000000000000".replace(/0/g, digit);
   };
-  /** How long ago a batch was begun: its name says when. */
-  const age = (name) => now() - parseInt(name.slice(BATCH.length));
-
   const visitor = () => {
     if (!store[VISITOR]) keep(VISITOR, uuid());
     return store[VISITOR];
@@ -72,7 +70,7 @@
   const session = () => {
     let [id, at, told] = (store[SESSION] || "").split(" ");
     if (!(now() - at < SESSION_MS)) (id = uuid()), (told = "");
-    keep(SESSION, id + " " + now() + " " + told);
+    if (!((now() - at) ** 2 < 1e6)) keep(SESSION, id + " " + now() + " " + told); // to the second: writes are dear
     if (!told && !telling && paused() <= 0) tell(id);
     return id;
   };
@@ -122,16 +120,15 @@
   /** Milliseconds for which nothing may be sent; other pages know what the server said. */
   const paused = () => Math.max(left(restUntil), left(store[WAIT]));
 
-  /** The batches that may go out now, in one request; they are under way from now on. */
+  /** The events that may go out now, in one request, by their names, which say when; they are under way from now on. */
   const take = () => {
     const taken = [];
     let length = 0;
-    for (const name of allowed && paused() <= 0 ? names(BATCH) : []) {
-      if (out[name] ?? age(name) < ORPHANED_MS) continue;
+    for (const name of allowed && paused() <= 0 ? names(KEPT) : []) {
+      if (out[name] ?? now() - parseInt(name.slice(KEPT.length)) < ORPHANED_MS) continue;
       length += store[name].length;
-      if (taken[0] && (taken[BATCH_MAX - 1] || length > ROOM)) break;
+      if (taken[0] && (taken[EVENTS_MAX - 1] || length > ROOM)) break;
       out[name] = taken.push(name);
-      if (name === open) open = 0;
     }
     return taken;
   };
@@ -151,14 +148,20 @@
   const flush = safely(() => {
     timer = clearTimeout(timer);
     waiting = 0;
+    bound();
     return (flushing ||= send().finally(() => {
       flushing = 0;
-      if (names(BATCH)[0]) later(paused() > 0 ? paused() + 9 : options.seconds * 1000); // timers come a little early
+      if (names(KEPT)[0]) later(paused() > 0 ? paused() + 9 : options.seconds * 1000); // timers come a little early
     }));
   });
+  /** Give up the oldest rather than fill the storage that is the site's too. */
+  const bound = () => {
+    let room = KEPT_MAX;
+    for (const name of names(KEPT).reverse()) if ((room -= store[name].length) < 0) remove(name);
+  };
   const later = (ms) => (timer ||= setTimeout(flush, ms));
 
-  /** The page may be gone at once: what is there goes as beacons, each batch once. */
+  /** The page may be gone at once: what is there goes as beacons, each event once. */
   const hide = () => {
     leave();
     return send(1);
@@ -178,21 +181,12 @@
     // Without halves of emojis, which are no text: the server would refuse the whole request.
     const text = stringify(event).replace(/(\\\\)|\\ud.../g, "$1");
     if (text.length > ROOM) return track(type, { metadata: { too_large: text.length } });
-    if (!open || filled >= BATCH_MAX || age(open) > ORPHANED_MS / 2 || (store[open] + text).length > ROOM) {
-      bound();
-      out[(open = BATCH + now() + "-" + Math.random())] = filled = 0;
-    }
-    filled++;
-    keep(open, (store[open] ? store[open] + "," : "") + text);
+    const name = KEPT + lastTime + "-" + Math.random();
+    out[name] = 0;
+    keep(name, text);
     if (++waiting >= options.batch) flush();
     else later(options.seconds * 1000);
   });
-
-  /** Give up the oldest rather than fill the storage that is the site's too. */
-  const bound = () => {
-    let room = KEPT_MAX;
-    for (const name of names(BATCH).reverse()) if ((room -= store[name].length) < 0) remove(name);
-  };
 
   /** What a card says of itself: data-trip-id, data-position, data-score, data-source, data-request-id. */
   const card = ({ dataset: { tripId, position, score, source, requestId } }, fields) => ({

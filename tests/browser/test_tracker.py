@@ -16,7 +16,8 @@ KEPT = "() => Object.keys(localStorage).filter((name) => name.startsWith('tripst
 
 def test_ten_make_a_batch_and_fewer_go_after_five_seconds(visitor: BrowserContext, site: Front) -> None:
     page = visitor.new_page()
-    page.clock.install()
+    page.clock.install(time=0)
+    page.clock.pause_at(1)
     page.goto(site.url)
     track(page, *range(9))
     assert site.events() == []
@@ -68,6 +69,7 @@ def test_half_an_hour_without_an_event_ends_the_session_and_not_the_visitor(
     for n, minutes in enumerate((0, 29, 29, 31)):
         page.clock.fast_forward(minutes * 60_000)
         track(page, n)
+        page.wait_for_function("() => localStorage['tripstream:s'].endsWith(' 1')")
     page.clock.run_for(6_000)
     events = come(page, site, 0, 1, 2, 3)
     by_number = {e["metadata"]["n"]: e["session_id"] for e in events}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import pytest
 from playwright.sync_api import BrowserContext
@@ -93,6 +94,24 @@ def test_what_waits_is_bounded_and_the_newest_is_kept(visitor: BrowserContext, s
     numbers = {event["metadata"]["n"] for text in held for event in json.loads(f"[{text}]")}
     assert numbers >= set(range(300, 400))
     assert 0 not in numbers
+
+
+def test_an_event_is_one_write_and_the_session_one_a_second(visitor: BrowserContext, site: Front) -> None:
+    """A browser that is busy has read only so many when a tab is closed, and forgets the rest."""
+    site.fault, site.retry_after = 503, "600"
+    watching, page = opened(visitor, site), visitor.new_page()
+    watching.evaluate("() => { window.seen = []; addEventListener('storage', (one) => seen.push(one.key)) }")
+    page.clock.install(time=0)
+    page.clock.pause_at(1)
+    page.goto(site.url)
+    track(page, *range(100))
+    watching.wait_for_function("() => seen.filter((one) => one.startsWith('tripstream:b:')).length >= 100")
+    page.clock.run_for(1_500)
+    track(page, 100)
+    watching.wait_for_function("() => seen.filter((one) => one.startsWith('tripstream:b:')).length >= 101")
+    writes = Counter(watching.evaluate("seen"))
+    kept = [times for name, times in writes.items() if ":b:" in name]
+    assert (kept, writes["tripstream:s"]) == ([1] * 101, 2)
 
 
 def test_an_event_that_is_too_large_says_so_and_costs_no_other(visitor: BrowserContext, site: Front) -> None:

@@ -6,7 +6,7 @@ import { h, icon } from "./dom.js";
 import { t, time } from "./text.js";
 import * as tracking from "./tracking.js";
 
-const WAITING = "tripstream:b:"; // where the tracker keeps batches until the server has answered for them
+const WAITING = "tripstream:b:"; // where the tracker keeps events until the server has answered for them
 const EVERY_MS = 700;
 const ASKED_MAX = 50;
 const PENDING = ["here", "sent"];
