@@ -1,22 +1,16 @@
-"""How the pages of figures look: in both themes, on a phone, to assistive technology, and how much they weigh.
-
-Pictures go to the directory that SCREENSHOTS names, else to the test's own.
-"""
+"""How the pages of figures look: in both themes, on a phone, to assistive technology, and how much they weigh."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 from uuid import uuid4
 
 import httpx
-import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import settled
+from tests.browser.looking import CONTRAST, grave, picture
 from tests.browser.test_dashboard_figures import PAGES
 from tests.browser.visits import DEVICES
 from tests.tripstream.starting import Up
@@ -32,26 +26,21 @@ def drawn(page: Page, path: str) -> None:
     expect(page.locator("canvas")).to_have_count(page.locator("table[data-chart]:has(tbody tr)").count())
 
 
-def serious(page: Page) -> list[tuple[str, list[str]]]:
-    """What axe finds serious or worse, and where."""
-    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
-    worst = [one for one in found if one["impact"] in ("serious", "critical")]
-    return [(one["id"], [node["html"] for node in one["nodes"]]) for one in worst]
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_each_page_is_drawn_and_accessible_in_both_themes(page: Page, visited: Up, tmp_path: Path, theme: str) -> None:
-    folder = Path(os.environ.get("SCREENSHOTS") or tmp_path)
+def test_each_page_is_drawn_and_accessible_in_both_themes(page: Page, visited: Up) -> None:
+    """In turns: a page comes in the theme that the one before was left in."""
+    html, themes = page.locator("html"), ("light", "dark")
     page.goto("/dashboard")
-    if page.locator("html").get_attribute("data-theme") != theme:
-        page.get_by_role("button", name=theme.capitalize()).click()
+    if html.get_attribute("data-theme") != themes[0]:
+        page.get_by_role("button", name="Light").click()
     for path in PAGES:
         drawn(page, path)
-        expect(page.locator("html")).to_have_attribute("data-theme", theme)
-        assert not (found := serious(page)), (path, found)
-        name = path.removeprefix("/dashboard").strip("/") or "overview"
-        picture = page.screenshot(path=folder / f"dashboard-{name}-{theme}.png", full_page=True)
-        assert len(picture) > 20_000
+        for theme, rules in zip(themes, [(), (CONTRAST,)], strict=True):
+            if theme != themes[0]:
+                page.get_by_role("button", name=theme.capitalize()).click()
+            expect(html).to_have_attribute("data-theme", theme)
+            assert grave(page, *rules) == [], (path, theme)
+            picture(page, f"dashboard-{path.removeprefix('/dashboard').strip('/') or 'overview'}-{theme}")
+        themes = themes[::-1]
 
 
 def test_a_phone_shows_each_page_without_scrolling_sideways(page: Page, visited: Up) -> None:

@@ -1,17 +1,13 @@
-"""How the demo shop looks, weighs, and reads to those who cannot see it: in both languages, on a desktop and a phone.
-
-Screenshots go into SCREENSHOTS, where that is set.
-"""
+"""How the demo shop looks, weighs, and reads to those who cannot see it: in both languages, on desktops and phones."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.looking import CONTRAST, grave, picture
 from tests.tripstream.starting import Up
 
 SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 375, "height": 780}}
@@ -23,48 +19,43 @@ RESULTS = "countries=JP,NO&themes=13,17&difficulty=2&budget=2600&month=1"
 KILOBYTES_MAX = {"script": 32, "css": 6, "html": 3}
 
 
-def look(page: Page, name: str, into: Path) -> None:
-    """It fits the window, nothing serious is found, and there is a picture of it."""
+def look(page: Page, name: str, *rules: str) -> None:
+    """It fits the window, and nothing serious is found."""
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is wider than its window"
-    found = Axe().run(page).response["violations"]
-    serious = {one["id"]: one["nodes"][0]["target"] for one in found if one["impact"] in ("serious", "critical")}
-    assert serious == {}, name
-    page.screenshot(path=into / f"{name}.png")
+    assert grave(page, *rules) == [], name
+    picture(page, name, whole=False)
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("language", WORDS)
-def test_every_page_is_readable_by_everybody(
-    chromium: Browser, shop: Up, tmp_path: Path, language: str, size: str
-) -> None:
-    into = Path(os.environ.get("SCREENSHOTS") or tmp_path)
+def test_every_page_is_readable_by_everybody(chromium: Browser, shop: Up, language: str, size: str) -> None:
     words, at = WORDS[language], f"shop-{language}-{size}"
     context = chromium.new_context(base_url=shop.url, viewport=SIZES[size], locale=language)
     page = context.new_page()
     page.goto("/")
     expect(page.locator("html")).to_have_attribute("lang", language)
     expect(page.locator("article h3").first).to_be_visible()
-    look(page, f"{at}-home", into)
+    look(page, f"{at}-home")
     page.get_by_role("button", name=words["sign"]).click()
-    look(page, f"{at}-sign-in", into)
+    look(page, f"{at}-sign-in")
     page.goto("/search?countries=IS,JP&themes=13,14,16")
     expect(page.locator("form")).to_be_visible()
-    look(page, f"{at}-search", into)
+    look(page, f"{at}-search")
     page.goto(f"/search/results?{RESULTS}")
     expect(page.locator("article h3").first).to_be_visible()
-    look(page, f"{at}-results", into)
+    look(page, f"{at}-results")
     page.locator("article summary").first.click()
-    look(page, f"{at}-why", into)
+    look(page, f"{at}-why")
     page.locator("article h3 a").first.click()
     expect(page.get_by_role("button", name=words["book"])).to_be_visible()
-    look(page, f"{at}-trip", into)
+    look(page, f"{at}-trip")
     page.get_by_role("button", name=words["events"]).click()
     expect(page.locator(".events li").first).to_be_visible()
-    look(page, f"{at}-events", into)
+    look(page, f"{at}-events")
     context.close()
 
 
-def test_a_dark_system_gets_dark_pages_that_can_be_read(chromium: Browser, shop: Up, tmp_path: Path) -> None:
+def test_a_dark_system_gets_dark_pages_that_can_be_read(chromium: Browser, shop: Up) -> None:
     context = chromium.new_context(base_url=shop.url, viewport=SIZES["desktop"], color_scheme="dark", locale="en")
     page = context.new_page()
     for name, path in (
@@ -75,7 +66,7 @@ def test_a_dark_system_gets_dark_pages_that_can_be_read(chromium: Browser, shop:
         page.goto(path)
         expect(page.locator("h1")).to_be_visible()
         page.wait_for_load_state("networkidle")
-        look(page, f"shop-dark-{name}", Path(os.environ.get("SCREENSHOTS") or tmp_path))
+        look(page, f"shop-dark-{name}", CONTRAST)
     context.close()
 
 

@@ -162,6 +162,7 @@ def test_after_a_refusal_all_pages_wait_as_long_as_the_server_says(visitor: Brow
     page.goto(site.url)
     track(page, *range(10))
     until_posted(page, site, START)
+    until_posted(page, site, EVENTS)
     site.fault = None
     refused = len(site.posted)
     page.goto(site.url + "/next")

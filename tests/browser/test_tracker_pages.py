@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from recommender.policy import WEIGHTS
 from recommender.preferences import Preferences
 from tests.browser.front import Front
+from tests.tripstream.waiting import until
 
 CARD = (
     '<li data-trip-id="{n}" data-position="{n}" data-score="{score}" data-source="search_results" '
@@ -221,7 +222,7 @@ def test_changes_of_filters_wait_until_they_rest(page: Page, site: Front) -> Non
     ]
     page.evaluate("tripstream.sort('start')")
     page.goto(site.url + "/next")
-    page.wait_for_timeout(200)
+    until(lambda: page.evaluate("1") and len(site.events("sort_change")) == 2, "the last came as a beacon")
     assert [e["metadata"]["value"] for e in site.events("sort_change")] == ["price", "start"]
 
 

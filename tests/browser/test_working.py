@@ -4,27 +4,22 @@ Out: what is on the page, also for those who may only look.
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 from uuid import uuid4
 
 import httpx
-import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 
 from reports.dashboard.pages import PLACES
 from schema import db
 from schema.settings import Settings
 from tests.browser.conftest import ADMIN, settled, sign_in
+from tests.browser.looking import CONTRAST, grave, picture
 from tests.browser.sending import AGENT, PLANTED, kill, send
 from tests.tripstream.starting import Up
 from tests.tripstream.waiting import until
 
 PAGES = ("live", "dead-letters", "health", "try", "sign-in")
-GRAVE = ("serious", "critical")
-AXE = {"resultTypes": ["violations"]}
 expect.set_options(timeout=10_000)
 
 
@@ -184,16 +179,8 @@ def test_what_was_planted_is_text_on_every_page(page: Page, shop: Up, known: Set
     assert said_by_dialogues == []
 
 
-@pytest.fixture
-def shots(tmp_path: Path) -> Path:
-    """Where screenshots go: to what SCREENSHOTS names, else to the test's own."""
-    chosen = Path(os.environ.get("SCREENSHOTS") or tmp_path)
-    chosen.mkdir(parents=True, exist_ok=True)
-    return chosen
-
-
 def test_the_pages_are_seen_in_both_themes_and_nothing_serious_stands_in_anybodys_way(
-    admin: Page, shop: Up, known: Settings, shots: Path
+    admin: Page, shop: Up, known: Settings
 ) -> None:
     (letter,) = kill(known, shop, "save_trip")
     for path in (*PAGES, f"dead-letters/{letter}"):
@@ -203,14 +190,11 @@ def test_the_pages_are_seen_in_both_themes_and_nothing_serious_stands_in_anybody
         if path == "try":
             admin.get_by_role("button", name="Send 100").click()
             expect(admin.locator("#verdict")).to_contain_text("Stored after")
-        for theme in ("light", "dark"):
+        for theme, rules in (("light", ()), ("dark", (CONTRAST,))):
             if admin.locator("html").get_attribute("data-theme") != theme:
                 admin.get_by_role("button", name=re.compile("^(Dark|Light)$")).click()
-            found = Axe().run(admin, options=AXE).response["violations"]
-            grave = [(one["id"], [node["target"] for node in one["nodes"]]) for one in found if one["impact"] in GRAVE]
-            assert grave == [], (path, theme)
+            assert grave(admin, *rules) == [], (path, theme)
             for name, width in (("phone", 375), ("desktop", 1280)):
                 admin.set_viewport_size({"width": width, "height": 800})
                 expect(admin.locator("html")).to_have_js_property("scrollWidth", width)
-                file = f"{re.sub(r'[^a-z]+', '-', path)}-{theme}-{name}.png"
-                admin.screenshot(path=shots / file, full_page=True)
+                picture(admin, f"{re.sub(r'[^a-z]+', '-', path)}-{theme}-{name}")
