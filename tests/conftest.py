@@ -16,6 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from xdist.scheduler import LoadFileScheduling
 
 from schema import migrate, pools
 from schema.settings import Settings
@@ -33,6 +34,18 @@ for _name in [
 # What a crash of the machine would lose, no test can see; clones of the database cost half as much.
 UNSYNCED = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "256MB"}
 _numbers = itertools.count(1)
+
+
+class Scheduling(LoadFileScheduling):
+    """A worker takes a file at a time, and all files of the browser: one stack, and one season of visits, is enough."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "tests/browser" if file.startswith("tests/browser/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
+    return Scheduling(config, log)
 
 
 @dataclass(frozen=True)
