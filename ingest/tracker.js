@@ -15,12 +15,13 @@
   const ROOM = 20000; // characters of a request: browsers let 65,536 bytes be under way together, and one may take three
   const EVENTS_MAX = 100; // of a request
   const KEPT_MAX = 1500000; // characters in storage; of more the oldest events are given up
-  const ORPHANED_MS = 10000; // after which an event in storage may be anybody's to send
+  const ORPHANED_MS = 10000; // after which an event in storage may be anybody's to send, or before it: clocks are put back
   const SESSION_MS = 1800000;
   const WAIT_MAX_MS = 3600000; // more is a clock that was put back, or a server that is gone: then our own pauses do
 
   let options, allowed; // allowed: initialised, and with consent
-  let timer, flushing, telling, failures = 0, restUntil = 0, lastTime = 0, waiting = 0; // events since the last request
+  let timer, flushing, telling, failures = 0, restUntil = 0, lastTime = 0;
+  let tracked = 0, waiting = 0; // events, of this page and since its last request
   let path, shown, referrer = doc.referrer, depth, watched, since, changes = {}, settling;
   const out = {}; // kept event -> whether it is under way, or gone as a beacon; nothing of those of other pages
 
@@ -125,7 +126,7 @@
     const taken = [];
     let length = 0;
     for (const name of allowed && paused() <= 0 ? names(KEPT) : []) {
-      if (out[name] ?? now() - parseInt(name.slice(KEPT.length)) < ORPHANED_MS) continue;
+      if (out[name] ?? (now() - parseInt(name.slice(KEPT.length))) ** 2 < ORPHANED_MS ** 2) continue;
       length += store[name].length;
       if (taken[0] && (taken[EVENTS_MAX - 1] || length > ROOM)) break;
       out[name] = taken.push(name);
@@ -148,17 +149,11 @@
   const flush = safely(() => {
     timer = clearTimeout(timer);
     waiting = 0;
-    bound();
     return (flushing ||= send().finally(() => {
       flushing = 0;
       if (names(KEPT)[0]) later(paused() > 0 ? paused() + 9 : options.seconds * 1000); // timers come a little early
     }));
   });
-  /** Give up the oldest rather than fill the storage that is the site's too. */
-  const bound = () => {
-    let room = KEPT_MAX;
-    for (const name of names(KEPT).reverse()) if ((room -= store[name].length) < 0) remove(name);
-  };
   const later = (ms) => (timer ||= setTimeout(flush, ms));
 
   /** The page may be gone at once: what is there goes as beacons, each event once. */
@@ -184,9 +179,16 @@
     const name = KEPT + lastTime + "-" + Math.random();
     out[name] = 0;
     keep(name, text);
+    if (tracked++ % 50 === 0) bound();
     if (++waiting >= options.batch) flush();
     else later(options.seconds * 1000);
   });
+
+  /** Give up the oldest rather than fill the storage that is the site's too. */
+  const bound = () => {
+    let room = KEPT_MAX;
+    for (const name of names(KEPT).reverse()) if ((room -= store[name].length) < 0) remove(name);
+  };
 
   /** What a card says of itself: data-trip-id, data-position, data-score, data-source, data-request-id. */
   const card = ({ dataset: { tripId, position, score, source, requestId } }, fields) => ({

@@ -61,7 +61,7 @@ def test_the_live_page_moves_with_what_happens_and_names_trips(page: Page, shop:
     expect(page.get_by_role("button", name="Go on")).to_be_visible()
     assert figure(page, "Last half hour") == still
     page.get_by_role("button", name="Go on").click()
-    expect(page.locator("[data-figure=lastHalfHour]")).to_have_text(f"{lately(shop):,}")
+    until(lambda: figure(page, "Last half hour") == lately(shop), "what had come meanwhile is shown")
 
 
 def test_the_live_page_says_why_it_hears_nothing_and_comes_back(chromium: Browser, shop: Up) -> None:
