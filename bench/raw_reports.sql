@@ -5,7 +5,7 @@
 SELECT is_current, event_type_id, count(*), count(DISTINCT session_id), count(DISTINCT anonymous_id)
 FROM (SELECT occurred_at >= %(starts)s AS is_current, event_type_id, session_id, anonymous_id FROM events
       WHERE site_id = 'default' AND NOT is_bot AND occurred_at < %(ends)s
-          AND occurred_at >= %(starts)s::date - (%(ends)s::date - %(starts)s::date)) AS both
+          AND occurred_at >= %(starts)s::date - (%(ends)s::date - %(starts)s::date)) AS spans
 GROUP BY GROUPING SETS ((is_current, event_type_id), (is_current))
 
 -- name: series

@@ -31,7 +31,7 @@ from schema import db
 from schema.settings import Settings
 from schema.sql import read
 
-_RAW = read(Path(__file__).with_name("raw_reports.sql"))
+RAW = read(Path(__file__).with_name("raw_reports.sql"))
 _DAYS = 30
 _ASKED, _ASKED_RAW = 100, 3
 _BAR_MS, _BAR_FOLLOWING_MS, _BAR_RATIO = 15.0, 300.0, 166.0
@@ -148,9 +148,9 @@ def _raw(settings: Settings, one: Report, spans: Iterator[date]) -> float | None
         for _ in range(_ASKED_RAW):
             start = next(spans)
             bounds = {"starts": start, "ends": start + timedelta(days=_DAYS), "zone": history.ZONE}
-            values = {name: value for name, value in bounds.items() if f"%({name})s" in _RAW[one.raw]}
+            values = {name: value for name, value in bounds.items() if f"%({name})s" in RAW[one.raw]}
             began = time.perf_counter()
-            connection.execute(_RAW[one.raw], values).fetchall()
+            connection.execute(RAW[one.raw], values).fetchall()
             times.append((time.perf_counter() - began) * 1000)
     return statistics.median(times)
 
