@@ -10,10 +10,10 @@ import httpx
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import settled
+from tests.browser.tracking import NOTHING_KEPT
 from tests.tripstream.starting import Up
 from tests.tripstream.waiting import until
 
-WAITING = "Object.keys(localStorage).some((name) => name.startsWith('tripstream:b:'))"
 Opening = Callable[..., Page]
 
 
@@ -46,7 +46,7 @@ def visitor(page: Page) -> str:
 def sent(page: Page) -> None:
     """Wait until the browser keeps nothing that the server has not answered for."""
     page.evaluate("tripstream.flush()")
-    until(lambda: not page.evaluate(WAITING), "everything is sent")
+    until(lambda: page.evaluate(NOTHING_KEPT), "everything is sent")
 
 
 def stored(shop: Up, **asked: str) -> list[dict[str, Any]]:

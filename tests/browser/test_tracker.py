@@ -8,10 +8,9 @@ import pytest
 from playwright.sync_api import BrowserContext
 
 from tests.browser.front import EVENTS, Front
-from tests.browser.tracking import come, opened, track
+from tests.browser.tracking import NOTHING_KEPT, come, opened, track
 
 START = "/api/session/start"
-KEPT = "() => Object.keys(localStorage).filter((name) => name.startsWith('tripstream:'))"
 
 
 def test_ten_make_a_batch_and_fewer_go_after_five_seconds(visitor: BrowserContext, site: Front) -> None:
@@ -29,10 +28,7 @@ def test_ten_make_a_batch_and_fewer_go_after_five_seconds(visitor: BrowserContex
     page.clock.run_for(200)
     come(page, site, 10)
     assert [len(one.body["events"]) for one in site.posted if one.path == EVENTS] == [10, 1]
-    assert (
-        page.evaluate("(name) => Object.keys(localStorage).some((one) => one.startsWith(name))", "tripstream:b:")
-        is False
-    )
+    page.wait_for_function(NOTHING_KEPT)
 
 
 def test_size_and_period_of_batches_are_options(visitor: BrowserContext, site: Front) -> None:
@@ -110,7 +106,7 @@ def test_leaving_sends_a_beacon_once_and_the_next_page_asks_for_its_answer(
     assert beacon.headers["content-type"] == "text/plain;charset=UTF-8"
     assert [e["metadata"]["n"] for e in events] == [1, 2, 3]
     page.clock.run_for(12_000)
-    page.wait_for_function("() => !Object.keys(localStorage).some((one) => one.startsWith('tripstream:b:'))")
+    page.wait_for_function(NOTHING_KEPT)
     again = site.events("click")[3:]
     assert [e["event_id"] for e in again] == [e["event_id"] for e in events]
 

@@ -20,6 +20,7 @@ from ingest.tracker import SCRIPT
 from schema import stream
 from schema.settings import Settings
 from tests.browser.front import Front, fronting
+from tests.browser.tracking import NOTHING_KEPT
 from tests.chaos.queue import backlog
 from tests.ingest.serving import add_site, select
 from tests.tripstream.starting import Up, upon, web_pids
@@ -28,7 +29,6 @@ from workers.verify import verify
 
 BURST, BURSTS = 100, 50
 TRACK = "([from, to]) => { for (let n = from; n < to; n++) tripstream.track('click', {metadata: {n}}) }"
-NOTHING_KEPT = "() => !Object.keys(localStorage).some((name) => name.startsWith('tripstream:b:'))"
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import BrowserContext
 
 from tests.browser.front import EVENTS, Front
-from tests.browser.tracking import come, opened, track, until_posted
+from tests.browser.tracking import NOTHING_KEPT, come, opened, track, until_posted
 
 START = "/api/session/start"
 KEPT = "() => Object.keys(localStorage).filter((name) => name.startsWith('tripstream:'))"
@@ -229,7 +229,7 @@ def test_a_page_that_comes_back_from_the_browsers_cache_goes_on(visitor: Browser
     }""")
     track(page, 2)
     come(page, site, 1, 2)
-    page.wait_for_function("() => !Object.keys(localStorage).some((one) => one.startsWith('tripstream:b:'))")
+    page.wait_for_function(NOTHING_KEPT)
     views = {e["event_id"] for e in site.events("page_view")}
     assert len(views) == 2
 

@@ -8,6 +8,8 @@ from playwright.sync_api import BrowserContext, Page
 
 from tests.browser.front import Front
 
+NOTHING_KEPT = "() => !Object.keys(localStorage).some((name) => name.startsWith('tripstream:b:'))"
+
 
 def opened(visitor: BrowserContext, site: Front, path: str = "/", before: str = "") -> Page:
     page = visitor.new_page()
