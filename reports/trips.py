@@ -96,7 +96,8 @@ def trips(connection: Connection, span: Span, query: TripsQuery) -> Trips:
     total, page = _page(parts, query)
     sums = packed.of_some(parts, page, [*_PLACES.values()])
     ids = page.tolist()
-    told = {row[0]: row[1:] for row in connection.execute(_SQL["titles"], {"trip_ids": ids}).fetchall()}
+    titles = connection.execute(_SQL["titles"], {"trip_ids": ids}, prepare=True).fetchall()
+    told = {row[0]: row[1:] for row in titles}
     figures = map(Sums, *(figure.tolist() for figure in sums))
     rows = [_trip(one, of, *told.get(one, (None, None, None))) for one, of in zip(ids, figures, strict=True)]
     head = {**span.head, "total": total, "offset": query.offset, "sort": query.sort}

@@ -102,7 +102,7 @@ def _scoped(
         values = {"site_id": scope.site_id, "auth_user_id": scope.auth_user_id or "", "role": role}
         values["statement_timeout"] = f"{statement_seconds_max}s"
         try:
-            *_, seconds = connection.execute(load("scopes")["begin"], values).fetchall()[0]
+            *_, seconds = connection.execute(load("scopes")["begin"], values, prepare=True).fetchall()[0]
         except _NO_ROLE as error:
             raise StorageError(_MISSING.format(role)) from error
         return float(seconds)

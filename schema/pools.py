@@ -1,13 +1,14 @@
 """Connections to Postgres that stay open, a few to a process and URL, for what is asked often. In: a URL, and what a
 transaction begins with. Out: a connection that is in that transaction; StorageError or Busy where there is none.
 
-What a borrower sets is rolled back with its transaction, so the next one finds nothing of it. A connection that died
+What a transaction sets for itself ends with it; each begins with all that decides what it sees. A connection that died
 meanwhile, as when Postgres was started again, costs its borrower nothing: another is taken. A fork has its own.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,8 @@ Pool = ConnectionPool[Connection]
 
 _AWAY = "Postgres cannot be reached: try again."
 _SECONDS_MAX = 3.0  # for a connection
+# Only what says prepare=True is prepared: a plan for one site would be kept for another, a hundred times its size.
+_NEVER = sys.maxsize
 _POOLS_MAX = 4  # of a process: DATABASE_URL's and DATABASE_READ_URL's; tests have a database each
 # A server whose machine is gone says nothing: without these its connections wait for a quarter of an hour.
 _ALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
@@ -36,11 +39,13 @@ _lock = threading.Lock()
 def borrowed(
     url: str, connections_max: int, configure: Callable[[Connection], None], begin: Callable[[Connection], T]
 ) -> Iterator[tuple[Connection, T]]:
-    """A connection, and what `begin` returned of it; whatever was done is rolled back, since borrowers only read."""
+    """A connection, and what `begin` returned of it. Borrowers only read."""
     pool = _of(url, connections_max, configure)
     connection, began = _begun(pool, begin)
     try:
         yield connection, began
+        with suppress(psycopg.Error):
+            connection.commit()  # a rollback would also drop every prepared statement
     finally:
         with suppress(psycopg.Error):
             connection.rollback()
@@ -96,8 +101,7 @@ def _of(url: str, connections_max: int, configure: Callable[[Connection], None])
         if (pool := _pools.pop(key, None)) is None:
             pool = ConnectionPool(
                 url,
-                # Not prepared: a plan for one site would be kept for another, a hundred times its size.
-                kwargs={"connect_timeout": 5, "prepare_threshold": None} | _ALIVE,
+                kwargs={"connect_timeout": 5, "prepare_threshold": _NEVER} | _ALIVE,
                 min_size=0,
                 max_size=connections_max,
                 configure=configure,

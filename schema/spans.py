@@ -89,7 +89,7 @@ class Site(NamedTuple):
 
 def site(connection: Connection, site_id: str, at: datetime) -> Site:
     """The site's zone and day at a moment. Raises NotFound."""
-    found = connection.execute(_SQL["site"], {"site_id": site_id, "at": at}).fetchone()
+    found = connection.execute(_SQL["site"], {"site_id": site_id, "at": at}, prepare=True).fetchone()
     if found is None:
         raise NotFound(f"There is no site {site_id}.")
     return Site(*found)
@@ -104,7 +104,7 @@ def of(connection: Connection, site_id: str, query: SpanQuery, at: datetime) -> 
 def between(connection: Connection, site_id: str, site: Site, start: date, end: date) -> Span:
     """The span of these days."""
     asked = {"site_id": site_id, "start": start, "end": end, "as_of": site.as_of}
-    ((starts, ends, is_moving),) = connection.execute(_SQL["bounds"], asked).fetchall()
+    ((starts, ends, is_moving),) = connection.execute(_SQL["bounds"], asked, prepare=True).fetchall()
     return Span(site_id, site.time_zone, site.today, start, end, starts, ends, site.as_of, is_moving)
 
 

@@ -54,6 +54,16 @@ def test_a_hundred_threads_of_two_tenants_on_one_pool_see_their_own_rows(setting
         assert 1 <= owner.execute(READERS).fetchall()[0][0] <= 4
 
 
+def test_what_each_question_begins_with_is_parsed_and_planned_once(settings: Settings) -> None:
+    one = settings.model_copy(update={"read_connections_max": 1})
+    for _ in range(3):
+        with db.reading(one, Scope("a")) as connection:
+            prepared = "SELECT count(*), max(generic_plans + custom_plans) FROM pg_prepared_statements"
+            ((statements, times),) = connection.execute(prepared).fetchall()
+            assert connection.execute("SHOW max_parallel_workers_per_gather").fetchall() == [("0",)]
+    assert (statements, times) == (1, 3)
+
+
 def test_nothing_that_a_borrower_sets_reaches_the_next(settings: Settings) -> None:
     filled(settings)
     one = settings.model_copy(update={"read_connections_max": 1})
