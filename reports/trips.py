@@ -1,5 +1,5 @@
 """How trips do: what of them is shown, clicked, saved and asked about, and how long they are looked at. In:
-daily_trips and weekly_trips. Out: a page of trips, sorted by any figure.
+month_to_date_trips. Out: a page of trips, sorted by any figure.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ class Sums(NamedTuple):
     dwells: int
 
 
-_PLACES = {name: place for place, name in enumerate(Sums._fields, 2)}
+_PLACES = {name: place for place, name in enumerate((*Sums._fields, "days"), packed.FIGURES)}
+_SUMS = [_PLACES[name] for name in Sums._fields]
 _CONTACTS = ("whatsapp_contacts", "phone_contacts")
 # What trips are sorted by: figures, or these over another, which is null where the other is 0.
 _RANKS: dict[str, tuple[tuple[str, ...], str | None]] = {
@@ -94,7 +95,7 @@ def trips(connection: Connection, span: Span, query: TripsQuery) -> Trips:
     """The trips asked for. Of all of them is summed only what says which those are."""
     parts = connection.execute(_SQL["trips"], span.bounds, binary=True).fetchall()
     total, page = _page(parts, query)
-    sums = packed.of_some(parts, page, [*_PLACES.values()])
+    sums = packed.of_some(parts, page, _SUMS)
     ids = page.tolist()
     titles = connection.execute(_SQL["titles"], {"trip_ids": ids}, prepare=True).fetchall()
     told = {row[0]: row[1:] for row in titles}
@@ -107,7 +108,7 @@ def trips(connection: Connection, span: Span, query: TripsQuery) -> Trips:
 def of_one(connection: Connection, span: Span, trip_id: int) -> Trip:
     """One trip, also one of which there was nothing."""
     parts = connection.execute(_SQL["trips"], span.bounds, binary=True).fetchall()
-    sums = packed.of_some(parts, np.array([trip_id]), [*_PLACES.values()])
+    sums = packed.of_some(parts, np.array([trip_id]), _SUMS)
     told = connection.execute(_SQL["titles"], {"trip_ids": [trip_id]}).fetchone()
     figures = Sums(*(int(figure[0]) for figure in sums))
     return Trip.model_validate(_trip(trip_id, figures, *(told[1:] if told else (None, None, None))))
@@ -116,21 +117,29 @@ def of_one(connection: Connection, span: Span, trip_id: int) -> Trip:
 def of_all(connection: Connection, span: Span) -> Sums:
     """What happened to all of them together."""
     parts = connection.execute(_SQL["trips"], span.bounds, binary=True).fetchall()
-    return Sums(*(sum(packed.total(row, place) for row in parts) for place in _PLACES.values()))
+    return Sums(*(sum(packed.total(row, place) for row in parts) for place in _SUMS))
 
 
 def _page(parts: packed.Rows, query: TripsQuery) -> tuple[int, packed.Integers]:
     """How many trips there are, and the ids of those that are asked for."""
     figures, over = _RANKS[query.sort]
-    names = [*dict.fromkeys(("impressions", *figures, *([over] if over else [])))]
+    names = [*dict.fromkeys(("days", "impressions", *figures, *([over] if over else [])))]
     ids, sums = packed.of_all(parts, [_PLACES[name] for name in names])
     of = dict(zip(names, sums, strict=True))
-    shown = of["impressions"] >= query.impressions
+    shown = (of["days"] > 0) & (of["impressions"] >= query.impressions)
     rank = sum(of[name][shown] for name in figures)
     if over:
         rank = _over(rank, of[over][shown])
-    order = np.argsort(query.page["sign"] * rank, kind="stable")  # ties by id; null is NaN, which comes last
-    return len(order), ids[shown][order[query.offset : query.offset + query.limit]]
+    first = _first(query.page["sign"] * rank, query.offset + query.limit)
+    return int(shown.sum()), ids[shown][first[query.offset :]]
+
+
+def _first(ranks: Any, many: int) -> packed.Integers:
+    """The places of the first so many: ties by place, which is by id; null is NaN, which comes last. Of ten thousand in
+    a quarter of the time that sorting them takes."""
+    last = np.partition(ranks, many - 1)[many - 1] if many < len(ranks) else np.inf
+    among = np.flatnonzero(~(ranks > last))
+    return among[np.argsort(ranks[among], kind="stable")[:many]]
 
 
 def _over(part: Any, whole: Any) -> Any:

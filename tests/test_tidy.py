@@ -39,6 +39,7 @@ LONG_FILES = {
 }
 COMMANDS = re.compile(r"tripstream/(cli|\w+_commands)\.py")  # import what they run, so that --help answers at once
 LAZY_IMPORTS = {
+    "schema/migrations/versions/0016_to_date.py schema": "it brings numpy, which only days that are there already need",
     "tripstream/app.py workers": "RQ comes with it, and web processes that are never asked to drain do without",
     "tripstream/operating.py tripstream": "the doctor knows the clock's chores, and RQ comes with them",
     "tripstream/operating.py workers": "drains come with dead letters, which web processes do without",

@@ -1,5 +1,6 @@
-"""Weeks and months of a site, each the sum of its days. In: rows of daily tables. Out: rows of weekly and monthly ones;
-only those that differ from what is there are written, because this week is computed again every minute.
+"""Weeks and months of a site, each the sum of its days. In: rows of daily tables. Out: rows of weekly and monthly ones,
+and of months to date; only those that differ from what is there are written, because this week is computed again every
+minute.
 
 Everything happens in the rollup's transaction: a crash leaves the rows as they were.
 """
@@ -18,8 +19,12 @@ from workers.daily import DAILY, Table, replace
 
 _SQL = load("merged")
 _OF = {table.name: table for table in DAILY}
-_TRIPS = _OF["daily_trips"]._replace(name="weekly_trips")
 _EVENTS = Table("weekly_events", "events", ("event_type_id",), ("visitors", "events", "sessions"))
+_DIMENSIONS = _OF["daily_dimensions"]._replace(name="weekly_dimensions")
+# Under each day the sums of its month up to it, and on how many days there was something of a trip.
+_PACKED = (*_OF["daily_trips"].figures[:-1], "days")
+_TRIPS = _OF["daily_trips"]._replace(name="month_to_date_trips", figures=(*_PACKED, "trips"))
+Days = list[tuple[str, date]]
 Values = dict[str, Any]
 
 
@@ -40,15 +45,9 @@ def _first(day: date) -> date:
     return day.replace(day=1)
 
 
-SPANS = (
-    Span(
-        _monday,
-        lambda day: day + timedelta(days=7),
-        (_EVENTS, _OF["daily_dimensions"]._replace(name="weekly_dimensions"), _TRIPS),
-    ),
-    Span(_first, lambda day: _first(day + timedelta(days=31)), (_EVENTS._replace(name="monthly_events"),)),
-)
-TABLES = tuple(table for span in SPANS for table in span.tables)
+_MONTH = Span(_first, lambda day: _first(day + timedelta(days=31)), (_EVENTS._replace(name="monthly_events"),))
+SPANS = (Span(_monday, lambda day: day + timedelta(days=7), (_EVENTS, _DIMENSIONS)), _MONTH)
+TABLES = (*(table for span in SPANS for table in span.tables), _TRIPS)
 
 
 def merge(connection: Connection, days: Iterable[tuple[str, date]]) -> None:
@@ -59,12 +58,13 @@ def merge(connection: Connection, days: Iterable[tuple[str, date]]) -> None:
         for site_id, starts in sorted({(site_id, span.starts(day)) for site_id, day in days}):
             bounds = {"site_id": site_id, "bucket": starts, "ends": span.ends(starts)}
             for table in span.tables:
-                computed = _COMPUTED[table.query](connection, bounds) if table.query in _COMPUTED else {}
+                computed = _merged(connection, bounds) if table.query == _EVENTS.query else {}
                 replace(connection, table, _SQL[table.query], bounds | computed)
+    _to_date(connection, days)
 
 
 def _merged(connection: Connection, bounds: Values) -> Values:
-    """The columns of weekly_events or monthly_events."""
+    """The columns of weekly_events or monthly_events, whose sketches Postgres cannot merge."""
     rows = connection.execute(_SQL["days"], bounds).fetchall()
     types = {kind: list(group) for kind, group in groupby(rows, key=lambda row: row[0])}
     return {
@@ -75,16 +75,19 @@ def _merged(connection: Connection, bounds: Values) -> Values:
     }
 
 
-def _packed(connection: Connection, bounds: Values) -> Values:
-    """The columns of weekly_trips."""
+def _to_date(connection: Connection, days: Days) -> None:
+    """Months of trips to date, from the first of these days in each: a day's is the one before it and its own."""
     from schema import packed  # brings numpy: only a rollup that has work pays for it
 
-    figures = [name for name in _TRIPS.figures if name not in ("trips", "trip_ids")]
-    days = connection.execute(_SQL["trips_of_days"], bounds, binary=True).fetchall()
-    ids, sums = packed.of_all(days, range(2, 2 + len(figures)))
-    named = zip(("trip_ids", *figures), (ids, *sums), strict=True)
-    return {"trips": len(ids)} | {name: packed.pack(numbers) for name, numbers in named}
-
-
-# What Postgres cannot sum by itself: by query, how its parameters are made.
-_COMPUTED: dict[str, Callable[[Connection, Values], Values]] = {"events": _merged, "trips": _packed}
+    firsts: dict[tuple[str, date], date] = {}
+    for site_id, day in sorted(days, reverse=True):
+        firsts[site_id, _first(day)] = day
+    for (site_id, starts), since in sorted(firsts.items()):
+        bounds = {"site_id": site_id, "bucket": starts, "since": since, "ends": _MONTH.ends(starts)}
+        to_date = connection.execute(_SQL["trips_before"], bounds, binary=True).fetchall()
+        for day, *figures in connection.execute(_SQL["trips_since"], bounds, binary=True).fetchall():
+            found = dict.fromkeys(_PACKED) | {"trips": 0}
+            if figures[1] is not None:
+                to_date = [packed.together([*to_date, tuple(figures)])]
+                found = dict(zip(("trips", *_PACKED), to_date[0][1:], strict=True))
+            replace(connection, _TRIPS, _SQL[_TRIPS.query], {"site_id": site_id, "bucket": day} | found)

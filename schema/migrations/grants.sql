@@ -74,7 +74,7 @@ BEGIN
         dirty_recommendation_days,texts,events,continents,countries,companies,guides,trip_types,tags,trip_templates,trip_template_countries,
         trip_template_tags,trip_occurrences,catalogue_changes,recommendation_requests,recommendation_daily,
         evaluation_scenarios,event_schemas,schema_warnings,site_zones,daily_stats,daily_user_stats,daily_group_stats,
-        daily_click_targets,daily_page_stats,daily_dimensions,weekly_dimensions,daily_trips,weekly_trips,
+        daily_click_targets,daily_page_stats,daily_dimensions,weekly_dimensions,daily_trips,month_to_date_trips,
         readable_daily_trips,daily_walks,daily_steps,daily_sessions,hourly_stats,rolled_up,floors}'::text[]
     ) AS listed (name), unnest('{tripstream_reader,tripstream_owner_reader}'::text[]) AS readers (role)
     LOOP

@@ -74,15 +74,21 @@ JOIN site_zones ON site_id = %(site_id)s AND hour >= site_zones.starts AND hour 
 ORDER BY hour
 
 -- name: trips
--- What there was of trips, packed, in rows that make up a span: its whole weeks, and the days around them.
-SELECT trips, trip_ids, impressions, clicks, saves, whatsapp_contacts, phone_contacts, booking_starts, dwell_ms, dwells
-FROM weekly_trips WHERE site_id = %(site_id)s AND date >= %(monday)s AND date < %(past)s
+-- What there was of trips, packed, in rows that make up a span: each of its months to date, less what the first of them
+-- had before the span. Two or three rows say a month, instead of thirty.
+SELECT 1 AS sign, to_date.* FROM generate_series(date_trunc('month', %(start)s::timestamp), %(end)s, '1 month') AS month
+CROSS JOIN LATERAL (
+    SELECT trips, trip_ids, impressions, clicks, saves, whatsapp_contacts, phone_contacts, booking_starts, dwell_ms, dwells,
+        days
+    FROM month_to_date_trips
+    WHERE site_id = %(site_id)s AND date >= month::date AND date < (month + interval '1 month')::date AND date <= %(end)s
+    ORDER BY date DESC LIMIT 1) AS to_date
 UNION ALL
-SELECT trips, trip_ids, impressions, clicks, saves, whatsapp_contacts, phone_contacts, booking_starts, dwell_ms, dwells
-FROM daily_trips WHERE site_id = %(site_id)s AND date >= %(start)s AND date < %(monday)s
-UNION ALL
-SELECT trips, trip_ids, impressions, clicks, saves, whatsapp_contacts, phone_contacts, booking_starts, dwell_ms, dwells
-FROM daily_trips WHERE site_id = %(site_id)s AND date >= %(past)s AND date <= %(end)s
+(SELECT -1, trips, trip_ids, impressions, clicks, saves, whatsapp_contacts, phone_contacts, booking_starts, dwell_ms,
+    dwells, days
+FROM month_to_date_trips
+WHERE site_id = %(site_id)s AND date >= date_trunc('month', %(start)s::timestamp)::date AND date < %(start)s
+ORDER BY date DESC LIMIT 1)
 
 -- name: titles
 -- What the catalogue says of some trips, where it has them.

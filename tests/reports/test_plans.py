@@ -26,7 +26,7 @@ PATHS = (
 RAW = ("events", "sessions", "users", "identities", "recommendation_requests", "readable_events", "readable_sessions")
 TABLES = (
     *("daily_stats", "daily_events", "weekly_events", "daily_sessions", "daily_trips", "daily_dimensions"),
-    *("weekly_trips", "weekly_dimensions"),
+    *("month_to_date_trips", "weekly_dimensions"),
     *("daily_user_stats", "daily_group_stats", "daily_click_targets", "daily_page_stats", "daily_walks"),
     *("daily_steps", "rollup_hourly", "hourly_stats"),
 )

@@ -208,7 +208,7 @@ def test_data_of_the_first_version_survives_every_later_one(empty_database: Make
         assert upgraded.value("SELECT count(*) FROM events") == 8
 
 
-def test_weeks_and_hours_that_an_upgrade_finds_are_what_the_rollup_makes_of_them(
+def test_weeks_months_and_hours_that_an_upgrade_finds_are_what_the_rollup_makes_of_them(
     empty_database: Make, pipe: Pipeline
 ) -> None:
     traffic(pipe)
@@ -228,6 +228,6 @@ def test_weeks_and_hours_that_an_upgrade_finds_are_what_the_rollup_makes_of_them
         carry(new, before, {table: [c for c in columns if c in today[table]] for table, columns in then.items()})
         before.commit()
         migrate.upgrade(old)
-        for table in ("weekly_dimensions", "weekly_trips", "rollup_hourly"):
+        for table in ("weekly_dimensions", "month_to_date_trips", "rollup_hourly"):
             rows = table_rows(new, table, today[table])
             assert len(rows) > 2 and table_rows(before, table, today[table]) == rows, table

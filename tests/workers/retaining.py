@@ -27,7 +27,7 @@ COUNTERS = {
     "weekly_events": "*",
     "monthly_events": "*",
     "weekly_dimensions": "*",
-    "weekly_trips": "*",
+    "month_to_date_trips": "*",
 }
 
 

@@ -19,7 +19,7 @@ from tests.make import DAY, HOUR, T0, canonical, uid
 from tests.workers.pipeline import Pipeline, visit
 from tests.workers.traffic import counted, traffic
 from tests.workers.unwalked import walked
-from tests.workers.weeks import of_weeks, weekly
+from tests.workers.weeks import months_to_date, of_months_to_date, of_weeks, weekly
 from workers import agents, rollup
 from workers.daily import DAILY
 
@@ -200,6 +200,7 @@ def test_every_table_of_every_day_is_what_the_oracle_says(pipe: Pipeline) -> Non
     for site_id, days_of_site in wanted.items():
         assert stored(pipe, site_id) == days_of_site, site_id
         assert weekly(pipe, site_id) == of_weeks(days_of_site), site_id
+        assert months_to_date(pipe, site_id) == of_months_to_date(pipe, site_id) != {}, site_id
 
 
 def versions(pipe: Pipeline) -> dict[str, list[tuple[Any, ...]]]:

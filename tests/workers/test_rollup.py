@@ -15,6 +15,7 @@ from schema.event import MICROSECOND, Event
 from tests.make import DAY, HOUR, T0, batch, canonical, uid
 from tests.workers.pipeline import ROBOT, Pipeline, meanwhile, pipeline, until_blocked, visit
 from tests.workers.traffic import counted, traffic
+from tests.workers.weeks import months_to_date, of_months_to_date
 from workers import rollup
 from workers.rollup import Rolled
 
@@ -163,6 +164,27 @@ def test_a_late_event_opens_the_week_and_month_of_its_day(pipe: Pipeline) -> Non
         (date(2026, 1, 1), 2),
         (date(2026, 2, 1), 1),
     ]
+
+
+def test_months_to_date_of_trips_follow_days_that_come_late_and_days_that_go(pipe: Pipeline) -> None:
+    trips = [
+        visit(n, n, trip_id=1 + n % 3, occurred_at=T0 + day * DAY) for n, day in enumerate((0, 2, 2, 9, 20, 40, 41), 1)
+    ]
+    pipe.send(*trips, received_at=T0 + 50 * DAY)
+    pipe.roll_up()
+    later = "SELECT date, xmin::text FROM month_to_date_trips WHERE date < '2026-01-03' OR date > '2026-01-31'"
+    before = pipe.rows(later)
+    assert (len(before), len(months_to_date(pipe, "default"))) == (3, 13)
+    pipe.send(visit(90, 90, trip_id=3, occurred_at=T0 + 4 * DAY), received_at=T0 + 50 * DAY)
+    pipe.roll_up()
+    assert months_to_date(pipe, "default") == of_months_to_date(pipe, "default")
+    assert len(months_to_date(pipe, "default")) == 16
+    assert pipe.rows(later) == before
+    pipe.connection.execute("DELETE FROM events WHERE occurred_at BETWEEN '2026-01-03' AND '2026-01-04'")
+    rollup.mark(pipe.connection, date(2026, 1, 3))
+    pipe.roll_up()
+    assert months_to_date(pipe, "default") == of_months_to_date(pipe, "default")
+    assert pipe.value("SELECT count(*) FROM month_to_date_trips WHERE date = '2026-01-03'") == 0
 
 
 def test_a_bucket_whose_events_are_gone_is_removed(pipe: Pipeline) -> None:

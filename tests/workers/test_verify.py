@@ -96,8 +96,8 @@ SQL_CORRUPTIONS = (
     ("DELETE FROM monthly_events WHERE ctid = (SELECT min(ctid) FROM monthly_events)", "monthly_events .*: is missing"),
     ("UPDATE weekly_dimensions SET sessions = 0 WHERE ctid = (SELECT min(ctid) FROM weekly_dimensions)",
      "weekly_dimensions .*: sessions is 0, should be"),
-    ("UPDATE weekly_trips SET clicks = clicks || impressions WHERE ctid = (SELECT min(ctid) FROM weekly_trips)",
-     "weekly_trips site_id=.*: clicks: the bytes differ"),
+    ("UPDATE month_to_date_trips SET days = days || days WHERE ctid = (SELECT min(ctid) FROM month_to_date_trips)",
+     "month_to_date_trips site_id=.*: days: the bytes differ"),
     ("UPDATE batches SET accepted = accepted + 1, stored = stored + 1 WHERE ctid = (SELECT min(ctid) FROM batches)",
      r"stored is \d+, but the receipts say \d+"),
     ("UPDATE batches SET accepted = accepted + 1, dead = dead + 1 WHERE site_id = 'shop' AND dead > 0",
@@ -126,7 +126,7 @@ def test_each_thing_that_does_not_agree_is_named(pipe: Pipeline) -> None:
         seen |= fresh
 
 
-MERGED = ("weekly_events", "monthly_events", "weekly_dimensions", "weekly_trips")
+MERGED = ("weekly_events", "monthly_events", "weekly_dimensions", "month_to_date_trips")
 
 
 @pytest.mark.parametrize("change", ["DELETE FROM {0}", "UPDATE {0} SET date = date - 728"])
