@@ -1,8 +1,8 @@
 """Decides who may post and whether there is room. In: the registry document and Redis' own figures, sampled in the
 background. Out: a site for each request, or Unauthorized, Forbidden, Busy.
 
-Nothing is asked of Redis or Postgres per request. When Redis stops answering, the last good registry stays in force
-and the append itself says 503.
+Nothing is asked of Redis or Postgres per request, but for a key or site that is not known, before it is refused. When
+Redis stops answering, the last good registry stays in force and the append itself says 503.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from schema.settings import Settings
 
 _SAMPLE_SECONDS = 0.25
 _REGISTRY_EVERY = 4  # samples: a change of the registry is in force within a second
+_LOOK_SECONDS = 0.05  # between looks at the registry for strangers
 _TOO_MANY = "Too many requests at once. Send the same batch again."
 logger = logging.getLogger("tripstream.ingest")
 
@@ -42,6 +43,7 @@ class Gate:
         self._redis = redis
         self.settings = settings
         self._document = b""
+        self._look: asyncio.Task[bool] | None = None
         self.tokens = Tokens(settings)
         self.registry: Registry | None = None
         self.rates = Rates(settings)
@@ -139,6 +141,25 @@ class Gate:
             raise Forbidden(f"The origin {origin} is not on the list of site {site_id}.")
         charges = self.rates.admit(site_id, key, (scope.get("client") or ("",))[0])
         return Context(site_id, rule, self.registry, self.settings, received_at, charges)
+
+    async def knows_better(self) -> bool:
+        """Whether the registry has become another one: a key counts from the moment in which it is made, and SDKs drop
+        for ever what a 401 refused. One look serves all who wait for it. Raises Busy where Redis does not answer."""
+        before = self._document
+        if self._look is None:
+            self._look = asyncio.create_task(self._look_again())
+        if not await asyncio.shield(self._look):
+            raise Busy("Whether this may be posted cannot be looked up now. Send the same batch again.")
+        return self._document != before
+
+    async def _look_again(self) -> bool:
+        await asyncio.sleep(_LOOK_SECONDS)
+        self._look = None  # who comes from now on may have a key that is younger than the answer
+        try:
+            self._adopt(await self._redis.get(registry.KEY))
+        except (RedisError, OSError):
+            return False
+        return True
 
     def refuse_stranger(
         self, scope: Scope, header: dict[bytes, bytes], named: dict[str, Any], received_at: int

@@ -78,7 +78,7 @@ class Route:
                 held = len(raw)
             if b"authorization" in header:
                 await self._gate.tokens.look(scope, header)
-            return await self._handler(scope, header, raw)
+            return await self._answer(scope, header, raw)
         except (InvalidBody, TooLarge, Unauthorized) as error:
             if self._sdk:  # a few KB of theirs are megabytes to look at, also for who has no key
                 size = limit if isinstance(error, TooLarge) else held
@@ -87,6 +87,14 @@ class Route:
         finally:
             self._gate.give(held)
             self._gate.leave(network)
+
+    async def _answer(self, scope: Scope, header: dict[bytes, bytes], raw: bytes) -> Answer:
+        try:
+            return await self._handler(scope, header, raw)
+        except Unauthorized:
+            if not await self._gate.knows_better():
+                raise
+        return await self._handler(scope, header, raw)
 
 
 def cors(header: dict[bytes, bytes], reflect: bool) -> list[Header]:

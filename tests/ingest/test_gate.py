@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from ingest.gate import peer_prefix
 from schema import addresses, db, registry, sites
 from schema.errors import Unauthorized
 from tests import make
-from tests.ingest.serving import Server, Site, add_site, drain, select
+from tests.ingest.serving import BATCH, Server, Site, add_site, drain, select
 
 FORWARDING = ["X-Forwarded-For", "forwarded", "x-real-ip", "via", "X-Forwarded-Proto", "x-forwarded-port"]
 FORWARDING += ["cf-connecting-ip", "True-Client-IP", "x-client-ip", "x-forwarded-server", "x-forwarded-prefix"]
@@ -45,6 +46,32 @@ def test_an_unknown_key_is_refused_even_where_none_is_needed(shared: Server, key
     answer = shared.post(make.body(make.event(0), write_key=key))
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
     assert key not in answer.text
+
+
+def test_a_key_and_a_site_count_from_the_moment_in_which_they_are_made(shared: Server) -> None:
+    assert status(shared, STRANGER, write_key=add_site(shared.settings, "new")) == 202
+    add_site(shared.settings, "new-and-open", open_to="everyone")
+    assert status(shared, STRANGER, site_id="new-and-open") == 202
+
+
+def test_one_look_at_the_registry_serves_all_strangers_who_wait(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, looks = site.server.gate, []
+
+    async def counted(name: str) -> bytes:
+        looks.append(name)
+        return gate._document
+
+    async def many() -> list[int]:
+        async with site.server.client() as client:
+            body = make.body(make.event(0), write_key="of nobody")
+            answers = await asyncio.gather(*(client.post(BATCH, content=body) for _ in range(50)))
+            return [one.status_code for one in answers]
+
+    monkeypatch.setattr(gate._redis, "get", counted)
+    assert site.server.run(many()) == [401] * 50
+    assert looks == [registry.KEY]
+    assert status(site.server, write_key=site.key) == 202
+    assert looks == [registry.KEY]
 
 
 def test_a_read_key_does_not_write_and_a_revoked_key_no_longer_does(site: Site) -> None:

@@ -74,7 +74,8 @@ def test_a_redis_that_is_full_unnoticed_refuses_whole_batches_and_can_still_be_d
 def test_a_redis_that_is_gone_is_a_503_until_it_is_back(frail: Server, own_valkey: Valkey) -> None:
     assert frail.post(make.body(make.event(0))).status_code == 202
     own_valkey.stop(immediate=True)
-    for path, content in ((BATCH, make.body(make.event(1))), (SESSION, START)):
+    unknown = make.body(make.event(1), write_key="perhaps a key by now")
+    for path, content in ((BATCH, make.body(make.event(1))), (BATCH, unknown), (SESSION, START)):
         assert is_busy(frail.post(content, path))
     frail.look()
     assert not frail.gate.reachable
