@@ -17,7 +17,9 @@ SECONDS_MAX = 10
 
 
 def as_of_now(connection: Connection, span: Span) -> Span:
-    """The span, complete until this transaction began; it moves as long as it is not over."""
+    """The span, complete until this transaction began; it moves as long as it is not over. What is rare is looked for
+    by as many processes as Postgres likes: alone it took half as long again."""
+    connection.execute("SET LOCAL max_parallel_workers_per_gather TO DEFAULT")
     ((now,),) = connection.execute("SELECT now()").fetchall()
     return span._replace(as_of=now, is_moving=span.ends > now.replace(minute=0, second=0, microsecond=0))
 

@@ -1,5 +1,5 @@
 """How trips do: what of them is shown, clicked, saved and asked about, and how long they are looked at. In:
-month_to_date_trips. Out: a page of trips, sorted by any figure.
+month_to_date_trips and daily_trips. Out: a page of trips, sorted by any figure.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ class Sums(NamedTuple):
 
 _PLACES = {name: place for place, name in enumerate((*Sums._fields, "days"), packed.FIGURES)}
 _SUMS = [_PLACES[name] for name in Sums._fields]
+_FEW_DAYS = 3
 _CONTACTS = ("whatsapp_contacts", "phone_contacts")
 # What trips are sorted by: figures, or these over another, which is null where the other is 0.
 _RANKS: dict[str, tuple[tuple[str, ...], str | None]] = {
@@ -93,7 +94,7 @@ _RANKS: dict[str, tuple[tuple[str, ...], str | None]] = {
 
 def trips(connection: Connection, span: Span, query: TripsQuery) -> Trips:
     """The trips asked for. Of all of them is summed only what says which those are."""
-    parts = connection.execute(_SQL["trips"], span.bounds, binary=True).fetchall()
+    parts = _parts(connection, span)
     total, page = _page(parts, query)
     sums = packed.of_some(parts, page, _SUMS)
     ids = page.tolist()
@@ -107,7 +108,7 @@ def trips(connection: Connection, span: Span, query: TripsQuery) -> Trips:
 
 def of_one(connection: Connection, span: Span, trip_id: int) -> Trip:
     """One trip, also one of which there was nothing."""
-    parts = connection.execute(_SQL["trips"], span.bounds, binary=True).fetchall()
+    parts = _parts(connection, span)
     sums = packed.of_some(parts, np.array([trip_id]), _SUMS)
     told = connection.execute(_SQL["titles"], {"trip_ids": [trip_id]}).fetchone()
     figures = Sums(*(int(figure[0]) for figure in sums))
@@ -116,8 +117,14 @@ def of_one(connection: Connection, span: Span, trip_id: int) -> Trip:
 
 def of_all(connection: Connection, span: Span) -> Sums:
     """What happened to all of them together."""
-    parts = connection.execute(_SQL["trips"], span.bounds, binary=True).fetchall()
+    parts = _parts(connection, span)
     return Sums(*(sum(packed.total(row, place) for row in parts) for place in _SUMS))
+
+
+def _parts(connection: Connection, span: Span) -> packed.Rows:
+    """Packed rows that make up the span."""
+    name = "trips_of_days" if span.days <= _FEW_DAYS else "trips"
+    return connection.execute(_SQL[name], span.bounds, binary=True).fetchall()
 
 
 def _page(parts: packed.Rows, query: TripsQuery) -> tuple[int, packed.Integers]:

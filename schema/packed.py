@@ -1,7 +1,7 @@
-"""Figures that lie packed, a row a day or month and a number for each of many ids. In: such rows, as daily_trips has
-them. Out: sums, of all ids that occur or of some; numbers packed.
+"""Figures that lie packed, a row a day or month and a number for each of many ids. In: such rows, as queries of
+daily_trips give them. Out: sums, of all ids that occur or of some; numbers packed.
 
-A row is its sign, how many ids there are, then the ids, sorted, then each figure of theirs: big-endian numbers of 1, 2,
+A row is a sign, how many ids there are, then the ids, sorted, then each figure of theirs: big-endian numbers of 1, 2,
 4 or 8 bytes, or of none where all are 0, as `packed` in the migration makes them. A row whose sign is -1 is taken away.
 Sums are those of whole numbers, so they are exact.
 """

@@ -1,7 +1,7 @@
 """Connections to Postgres that stay open, a few to a process and URL, for what is asked often. In: a URL, and what a
 transaction begins with. Out: a connection that is in that transaction; StorageError or Busy where there is none.
 
-What a transaction sets for itself ends with it; each begins with all that decides what it sees. A connection that died
+Borrowers set nothing but for their transaction, and each begins with whose rows it sees and how. A connection that died
 meanwhile, as when Postgres was started again, costs its borrower nothing: another is taken. A fork has its own.
 """
 
@@ -26,7 +26,7 @@ Pool = ConnectionPool[Connection]
 
 _AWAY = "Postgres cannot be reached: try again."
 _SECONDS_MAX = 3.0  # for a connection
-# Only what says prepare=True is prepared: a plan for one site would be kept for another, a hundred times its size.
+# Prepared is what asks for it, and no figures: a plan for one site would be kept for another, a hundred times its size.
 _NEVER = sys.maxsize
 _POOLS_MAX = 4  # of a process: DATABASE_URL's and DATABASE_READ_URL's; tests have a database each
 # A server whose machine is gone says nothing: without these its connections wait for a quarter of an hour.
@@ -45,7 +45,7 @@ def borrowed(
     try:
         yield connection, began
         with suppress(psycopg.Error):
-            connection.commit()  # a rollback would also drop every prepared statement
+            connection.commit()  # a rollback, as after an error, also drops every prepared statement
     finally:
         with suppress(psycopg.Error):
             connection.rollback()

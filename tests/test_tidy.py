@@ -25,10 +25,7 @@ FILE_MAX, FUNCTION_MAX, MEDIAN_MAX, P95_MAX, SQL_MAX = 300, 60, 10, 35, 3
 NAMELESS = re.compile(r"(utils?|helpers?|common|managers?|services?|repositor(y|ies))$")
 SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH|CREATE|ALTER|DROP|COPY|TRUNCATE|MERGE)\s", re.ASCII)
 KEYS_LIVE_IN = (
-    "schema/stream.py",
-    "schema/live.py",
-    "schema/realtime.py",
-    "schema/registry.py",
+    *(f"schema/{name}.py" for name in ("stream", "live", "realtime", "registry")),
     "workers/queue.py",
 )
 SKIPPED = {"__pycache__", "build", "node_modules"}

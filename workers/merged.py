@@ -82,8 +82,8 @@ def _to_date(connection: Connection, days: Days) -> None:
     firsts: dict[tuple[str, date], date] = {}
     for site_id, day in sorted(days, reverse=True):
         firsts[site_id, _first(day)] = day
-    for (site_id, starts), since in sorted(firsts.items()):
-        bounds = {"site_id": site_id, "bucket": starts, "since": since, "ends": _MONTH.ends(starts)}
+    for (site_id, month), since in sorted(firsts.items()):
+        bounds = {"site_id": site_id, "month": month, "since": since, "ends": _MONTH.ends(month)}
         to_date = connection.execute(_SQL["trips_before"], bounds, binary=True).fetchall()
         for day, *figures in connection.execute(_SQL["trips_since"], bounds, binary=True).fetchall():
             found = dict.fromkeys(_PACKED) | {"trips": 0}

@@ -75,20 +75,22 @@ ORDER BY hour
 
 -- name: trips
 -- What there was of trips, packed, in rows that make up a span: each of its months to date, less what the first of them
--- had before the span. Two or three rows say a month, instead of thirty.
-SELECT 1 AS sign, to_date.* FROM generate_series(date_trunc('month', %(start)s::timestamp), %(end)s, '1 month') AS month
+-- had before the span. Two or three rows say thirty days.
+SELECT sign, to_date.*
+FROM (SELECT 1 AS sign, month::date AS first, least((month + interval '1 month')::date - 1, %(end)s) AS last
+      FROM generate_series(date_trunc('month', %(start)s::timestamp), %(end)s, '1 month') AS month
+      UNION ALL SELECT -1, date_trunc('month', %(start)s::timestamp)::date, %(start)s - 1) AS part
 CROSS JOIN LATERAL (
     SELECT trips, trip_ids, impressions, clicks, saves, whatsapp_contacts, phone_contacts, booking_starts, dwell_ms, dwells,
         days
-    FROM month_to_date_trips
-    WHERE site_id = %(site_id)s AND date >= month::date AND date < (month + interval '1 month')::date AND date <= %(end)s
+    FROM month_to_date_trips WHERE site_id = %(site_id)s AND date BETWEEN first AND last
     ORDER BY date DESC LIMIT 1) AS to_date
-UNION ALL
-(SELECT -1, trips, trip_ids, impressions, clicks, saves, whatsapp_contacts, phone_contacts, booking_starts, dwell_ms,
-    dwells, days
-FROM month_to_date_trips
-WHERE site_id = %(site_id)s AND date >= date_trunc('month', %(start)s::timestamp)::date AND date < %(start)s
-ORDER BY date DESC LIMIT 1)
+
+-- name: trips_of_days
+-- The same of a few days, as they are: a day is a quarter of what a month to date is.
+SELECT 1 AS sign, trips, trip_ids, impressions, clicks, saves, whatsapp_contacts, phone_contacts, booking_starts, dwell_ms,
+    dwells, decode(repeat('01', trips), 'hex') AS days
+FROM daily_trips WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
 
 -- name: titles
 -- What the catalogue says of some trips, where it has them.

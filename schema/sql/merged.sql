@@ -21,10 +21,10 @@ FROM daily_dimensions WHERE site_id = %(site_id)s AND date >= %(bucket)s AND dat
 GROUP BY dimension, value ORDER BY dimension, md5(value)::uuid
 
 -- name: trips_before
--- What a month, which begins with `bucket`, had of trips to date when `since` began; no row where it was nothing.
+-- What a `month`, which is its first day, had of trips to date when `since` began; no row where it was nothing.
 SELECT 1 AS sign, trips, trip_ids, impressions, clicks, saves, whatsapp_contacts, phone_contacts, booking_starts, dwell_ms,
     dwells, days
-FROM month_to_date_trips WHERE site_id = %(site_id)s AND date >= %(bucket)s AND date < %(since)s
+FROM month_to_date_trips WHERE site_id = %(site_id)s AND date >= %(month)s AND date < %(since)s
 ORDER BY date DESC LIMIT 1
 
 -- name: trips_since

@@ -1,14 +1,13 @@
 -- Whose rows may be read, and who owns which pages of a site.
 
 -- name: begin
--- Sets, for this transaction only, what a reader may see and for how long, and that one process answers: for the 6,000 rows
--- of a month's paths Postgres started two more, which took 4 of 6 ms. Returns how old a replica is, in seconds.
+-- Sets, for this transaction only, what a reader may see and for how long; returns how old a replica is, in seconds.
 SELECT set_config('role', %(role)s, true),
     set_config('app.site_id', %(site_id)s, true),
     set_config('app.auth_user_id', %(auth_user_id)s, true),
     set_config('statement_timeout', %(statement_timeout)s, true),
     set_config('TimeZone', 'UTC', true),
-    set_config('max_parallel_workers_per_gather', '0', true),
+    set_config('max_parallel_workers_per_gather', '0', true), -- two more for a month's paths took 4 of 6 ms
     CASE WHEN pg_is_in_recovery()
          THEN coalesce(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()), 'infinity')::float8
          ELSE 0 END

@@ -20,6 +20,7 @@ from tests.workers.pipeline import Pipeline
 PATHS = (
     *(f"/api/stats/{route}" for route in ROUTES),
     *("/get-stats?site_id=default", "/get-stats?site_id=default&date=2026-01-01"),
+    "/api/stats/trips?days=2",
     "/api/stats/funnel?steps=page_view,click_trip",
     *("/api/metrics", "/api/metrics/daily", "/api/metrics/top-searches", "/api/metrics/positions"),
 )

@@ -9,6 +9,10 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
 from reports import trips
 from schema import db, spans
 from schema.event import Event
@@ -101,6 +105,16 @@ def test_trips_of_random_days_are_what_their_events_sum_up_to_in_every_order(pip
                 len(wanted), wanted[offset : offset + limit]), asked  # fmt: skip
             for one in answer["rows"]:
                 check(one, of[one["tripId"]])
+
+
+@given(
+    st.lists(st.one_of(st.integers(-3, 3), st.just(float("nan"))), max_size=30).map(
+        lambda ranks: np.array(ranks, float)
+    ),
+    st.integers(1, 32),
+)
+def test_the_first_of_many_are_those_of_a_whole_stable_sort(ranks: Any, many: int) -> None:
+    assert trips._first(ranks, many).tolist() == np.argsort(ranks, kind="stable")[:many].tolist()
 
 
 def test_one_trip_and_all_of_them_together_sum_up_too(pipe: Pipeline) -> None:

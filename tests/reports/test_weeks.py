@@ -1,4 +1,4 @@
-"""Whole weeks of a span are read from weeks, the days around them from days: the same as all of its days."""
+"""Spans that are read from weeks and the days around them, or from months to date: the same as all of their days."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from tests.workers.traffic import traffic
 
 MONDAY = date(2026, 1, 5)
 EDGES = ((0, 6), (0, 5), (1, 6), (1, 7), (0, 7), (-1, 6), (-1, 7), (0, 13), (1, 13), (3, 9), (-1, 12), (6, 7))
+# Months: whole ones, some at once, their ends and what begins there, one before its first row, and one without any.
+MONTHS = (
+    *((-4, 26), (-35, 26), (-66, 60), (-35, -5), (-4, -4), (26, 26), (27, 27)),
+    *((-5, -4), (26, 27), (27, 33), (28, 40), (-5, 3), (60, 80)),
+)
 PATHS = (
     "SELECT value, sum(events)::bigint, sum(page_views)::bigint, sum(sessions)::bigint FROM daily_dimensions"
     " WHERE dimension = %s AND date BETWEEN %s AND %s GROUP BY value"
@@ -25,12 +30,12 @@ FIGURES = ("tripId", "impressions", "clicks", "saves", "bookingStarts")
 
 def test_paths_and_trips_of_any_span_are_the_sums_of_its_days(pipe: Pipeline, get: Get) -> None:
     pipe.connection.execute("UPDATE sites SET time_zone = 'Asia/Kathmandu'")
-    around = [T0 + n * DAY for n in range(-10, 30, 3)]
+    around = [T0 + n * DAY for n in (*range(-10, 30, 3), 39)]
     pipe.send(*traffic(1, 400, around=around), received_at=T0 + 40 * DAY)
     pipe.roll_up()
     chance = random.Random(5)
     any_two = [sorted(chance.randrange(-12, 30) for _ in range(2)) for _ in range(12)]
-    for first, last in (*EDGES, *any_two):
+    for first, last in (*EDGES, *MONTHS, *any_two):
         start, end = MONDAY + timedelta(days=first), MONDAY + timedelta(days=last)
         span = f"start={start}&end={end}"
         for by in ("path", "referrer", "device"):

@@ -54,7 +54,7 @@ def test_a_hundred_threads_of_two_tenants_on_one_pool_see_their_own_rows(setting
         assert 1 <= owner.execute(READERS).fetchall()[0][0] <= 4
 
 
-def test_what_each_question_begins_with_is_parsed_and_planned_once(settings: Settings) -> None:
+def test_what_each_question_begins_with_is_parsed_once(settings: Settings) -> None:
     one = settings.model_copy(update={"read_connections_max": 1})
     for _ in range(3):
         with db.reading(one, Scope("a")) as connection:

@@ -17,9 +17,9 @@ from schema import histogram, sketch
 from schema.event import MICROSECOND, Event
 from tests.make import DAY, HOUR, T0, canonical, uid
 from tests.workers.pipeline import Pipeline, visit
+from tests.workers.summed import months_to_date, of_months_to_date, of_weeks, weekly
 from tests.workers.traffic import counted, traffic
 from tests.workers.unwalked import walked
-from tests.workers.weeks import months_to_date, of_months_to_date, of_weeks, weekly
 from workers import agents, rollup
 from workers.daily import DAILY
 

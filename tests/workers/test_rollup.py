@@ -14,8 +14,8 @@ from schema import db, sketch
 from schema.event import MICROSECOND, Event
 from tests.make import DAY, HOUR, T0, batch, canonical, uid
 from tests.workers.pipeline import ROBOT, Pipeline, meanwhile, pipeline, until_blocked, visit
+from tests.workers.summed import months_to_date, of_months_to_date
 from tests.workers.traffic import counted, traffic
-from tests.workers.weeks import months_to_date, of_months_to_date
 from workers import rollup
 from workers.rollup import Rolled
 

@@ -22,12 +22,12 @@ def upgrade() -> None:
 
 def _fill(connection: Any) -> None:
     """By Postgres itself four hundred days of ten thousand trips would take minutes."""
-    from schema import packed  # brings numpy, which a database that is up to date does without
-
     month: tuple[str, date] | None = None
-    to_date: list[packed.Row] = []
+    to_date: list[tuple[Any, ...]] = []
     with connection.cursor("days", binary=True) as days:
         for site_id, day, *own in days.execute(_SQL["days"]):
+            from schema import packed  # brings numpy: only days that are there already need it
+
             if (site_id, day.replace(day=1)) != month:
                 month, to_date = (site_id, day.replace(day=1)), []
             to_date = [packed.together([*to_date, tuple(own)])]
