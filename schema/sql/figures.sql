@@ -78,8 +78,8 @@ ORDER BY hour
 -- had before the span. Two or three rows say thirty days.
 SELECT sign, to_date.*
 FROM (SELECT 1 AS sign, month::date AS first, least((month + interval '1 month')::date - 1, %(end)s) AS last
-      FROM generate_series(date_trunc('month', %(start)s::timestamp), %(end)s, '1 month') AS month
-      UNION ALL SELECT -1, date_trunc('month', %(start)s::timestamp)::date, %(start)s - 1) AS part
+      FROM generate_series(date_trunc('month', %(start)s::date::timestamp), %(end)s, '1 month') AS month
+      UNION ALL SELECT -1, date_trunc('month', %(start)s::date::timestamp)::date, %(start)s::date - 1) AS part
 CROSS JOIN LATERAL (
     SELECT trips, trip_ids, impressions, clicks, saves, whatsapp_contacts, phone_contacts, booking_starts, dwell_ms, dwells,
         days
