@@ -37,9 +37,16 @@ def test_a_server_that_is_away_is_one_line(settings: Settings, arguments: tuple[
     assert "/nowhere" in done.stderr
 
 
-@pytest.mark.parametrize("url", ["http://:s3cret@h", "redis://:s3cret/x@h", "redis://:x@h:s3cret", "redis:///s3cret@h"])
-@pytest.mark.parametrize("name", ["REDIS_URL", "STREAM_REDIS_URL"])
-@pytest.mark.parametrize("arguments", [("status",), ("worker", "chores")])
+@pytest.mark.parametrize(
+    ("arguments", "name", "url"),
+    [
+        (("status",), "REDIS_URL", "http://:s3cret@h"),
+        (("status",), "REDIS_URL", "redis://:s3cret/x@h"),
+        (("status",), "STREAM_REDIS_URL", "redis://:x@h:s3cret"),
+        (("worker", "chores"), "REDIS_URL", "redis:///s3cret@h"),
+        (("worker", "chores"), "STREAM_REDIS_URL", "redis://:s3cret/x@h"),
+    ],
+)
 def test_a_redis_url_that_is_none_is_one_line_without_its_password(
     arguments: tuple[str, ...], name: str, url: str
 ) -> None:
