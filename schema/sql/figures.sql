@@ -87,7 +87,7 @@ CROSS JOIN LATERAL (
     ORDER BY date DESC LIMIT 1) AS to_date
 
 -- name: trips_of_days
--- The same of a few days, as they are: a day is a quarter of what a month to date is.
+-- The same of a few days, as they are: late in a month, the two months to date that make a day are four times as long.
 SELECT 1 AS sign, trips, trip_ids, impressions, clicks, saves, whatsapp_contacts, phone_contacts, booking_starts, dwell_ms,
     dwells, decode(repeat('01', trips), 'hex') AS days
 FROM daily_trips WHERE site_id = %(site_id)s AND date BETWEEN %(start)s AND %(end)s
